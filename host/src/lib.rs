@@ -1,0 +1,6 @@
+//! Transload moves virtual machines: it replicates their disks while they run, proves every copy, and goes back by one command.
+//! ARCHITECTURE.md shows how the modules fit and who may use whom.
+
+pub mod log;
+pub mod model;
+pub mod pipeline;

@@ -1,0 +1,236 @@
+//! Sealing: nothing leaves for a store in the clear.
+//!
+//! ```text
+//!   data key (32 random bytes, wrapped in keys/)
+//!      ├─ HKDF "seal"   ─▶ XChaCha20-Poly1305 key: every object and every block
+//!      └─ HKDF "digest" ─▶ secret of the cell digests (xxh3-128)
+//!
+//!   sealed object = "TLS1" ‖ key id (16) ‖ nonce (24) ‖ ciphertext ‖ tag (16)
+//!   sealed block  = nonce (24) ‖ ciphertext ‖ tag (16), inside a segment
+//! ```
+//!
+//! The associated data binds a sealed thing to its place: format, store, key, the full object key and its role; for a block also the
+//! disk, the attempt, the block's number and the cells it carries. A sealed thing that is moved, replaced or renamed does not open.
+
+use chacha20poly1305::aead::{Aead, AeadInPlace, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use rand::RngCore;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::model::{CellMask, Fault};
+
+pub const NONCE_BYTES: usize = 24;
+pub const TAG_BYTES: usize = 16;
+/// What sealing adds to a block.
+pub const BLOCK_OVERHEAD: usize = NONCE_BYTES + TAG_BYTES;
+const MAGIC: &[u8; 4] = b"TLS1";
+const KEY_ID_BYTES: usize = 16;
+const HEADER_BYTES: usize = MAGIC.len() + KEY_ID_BYTES + NONCE_BYTES;
+
+/// Sealed bytes of a whole object. Only this module makes one, and a sink takes nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed(bytes::Bytes);
+
+impl Sealed {
+    pub fn bytes(&self) -> &bytes::Bytes {
+        &self.0
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The one secret of a store: whoever has it can read and write everything in it.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct DataKey(pub(super) [u8; 32]);
+
+impl DataKey {
+    pub fn random(random: &mut dyn RngCore) -> DataKey {
+        let mut key = [0; 32];
+        random.fill_bytes(&mut key);
+        DataKey(key)
+    }
+
+    fn derive<const N: usize>(&self, purpose: &[u8]) -> [u8; N] {
+        let mut out = [0; N];
+        Hkdf::<Sha256>::new(Some(b"transload format 1"), &self.0)
+            .expand(purpose, &mut out)
+            .expect("the length asked for is far below the limit of HKDF");
+        out
+    }
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DataKey(…)")
+    }
+}
+
+/// What a sealed object is, as part of its associated data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Store,
+    Owner,
+    Planned,
+    Page,
+    Commit,
+    Receipt,
+    Checkpoint,
+    Command,
+    Reply,
+    Spool,
+}
+
+impl Role {
+    fn code(self) -> u8 {
+        match self {
+            Role::Store => 1,
+            Role::Owner => 2,
+            Role::Planned => 3,
+            Role::Page => 4,
+            Role::Commit => 5,
+            Role::Receipt => 6,
+            Role::Checkpoint => 7,
+            Role::Command => 8,
+            Role::Reply => 9,
+            Role::Spool => 10,
+        }
+    }
+}
+
+/// Where a block belongs. Every part of it is bound to the sealed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockPlace<'a> {
+    /// The full object key of the segment; it names VM, cycle, attempt and disk.
+    pub segment_key: &'a str,
+    pub block: u64,
+    pub cells: CellMask,
+    pub encoding: u8,
+}
+
+/// Seals and opens for one store. Cheap to share.
+pub struct Sealer {
+    cipher: XChaCha20Poly1305,
+    digest_secret: Box<[u8; 192]>,
+    store_id: [u8; 16],
+    key_id: [u8; 16],
+}
+
+impl Sealer {
+    pub fn new(key: &DataKey, store_id: [u8; 16], key_id: [u8; 16]) -> Sealer {
+        let mut seal_key: [u8; 32] = key.derive(b"seal");
+        let cipher = XChaCha20Poly1305::new((&seal_key).into());
+        seal_key.zeroize();
+        Sealer { cipher, digest_secret: Box::new(key.derive(b"digest")), store_id, key_id }
+    }
+
+    /// The secret that cell digests are keyed with.
+    pub fn digest_secret(&self) -> &[u8; 192] {
+        &self.digest_secret
+    }
+
+    pub fn store_id(&self) -> [u8; 16] {
+        self.store_id
+    }
+
+    pub fn key_id(&self) -> [u8; 16] {
+        self.key_id
+    }
+
+    /// Seals a whole object for the place it will stand at.
+    pub fn seal_object(&self, role: Role, object_key: &str, plain: &[u8], random: &mut dyn RngCore) -> Sealed {
+        let mut nonce = [0; NONCE_BYTES];
+        random.fill_bytes(&mut nonce);
+        let aad = self.object_aad(role, object_key);
+        let cipher = self
+            .cipher
+            .encrypt(XNonce::from_slice(&nonce), Payload { msg: plain, aad: &aad })
+            .expect("an object is far below the limit of the cipher");
+        let mut out = Vec::with_capacity(HEADER_BYTES + cipher.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&self.key_id);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&cipher);
+        Sealed(out.into())
+    }
+
+    /// Opens an object that was read from `object_key`. `corrupt` when it was changed, moved, or belongs to another store or key.
+    pub fn open_object(&self, role: Role, object_key: &str, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
+        let broken = |why: &str| Fault::corrupt(format!("object {object_key} does not open: {why}"));
+        if sealed.len() < HEADER_BYTES + TAG_BYTES || &sealed[..4] != MAGIC {
+            return Err(broken("it is too short or is no sealed object of format 1"));
+        }
+        if sealed[4..20] != self.key_id {
+            return Err(broken("it was sealed with another key"));
+        }
+        let aad = self.object_aad(role, object_key);
+        self.cipher
+            .decrypt(XNonce::from_slice(&sealed[20..HEADER_BYTES]), Payload { msg: &sealed[HEADER_BYTES..], aad: &aad })
+            .map_err(|_| broken("its bytes were changed, or it was written for another place"))
+    }
+
+    /// Seals one block in place and appends it to a segment under construction.
+    pub fn seal_block(&self, place: BlockPlace<'_>, plain: &[u8], segment: &mut Vec<u8>, random: &mut dyn RngCore) {
+        let mut nonce = [0; NONCE_BYTES];
+        random.fill_bytes(&mut nonce);
+        segment.extend_from_slice(&nonce);
+        let start = segment.len();
+        segment.extend_from_slice(plain);
+        let aad = self.block_aad(place);
+        let tag = self
+            .cipher
+            .encrypt_in_place_detached(XNonce::from_slice(&nonce), &aad, &mut segment[start..])
+            .expect("a block is far below the limit of the cipher");
+        segment.extend_from_slice(&tag);
+    }
+
+    /// Opens one block into `plain`, which is replaced.
+    pub fn open_block(&self, place: BlockPlace<'_>, sealed: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        let broken =
+            || Fault::corrupt(format!("block {} in {} does not open: its bytes were changed or moved", place.block, place.segment_key));
+        if sealed.len() < BLOCK_OVERHEAD {
+            return Err(broken());
+        }
+        let (nonce, rest) = sealed.split_at(NONCE_BYTES);
+        let (cipher, tag) = rest.split_at(rest.len() - TAG_BYTES);
+        plain.clear();
+        plain.extend_from_slice(cipher);
+        let aad = self.block_aad(place);
+        self.cipher.decrypt_in_place_detached(XNonce::from_slice(nonce), &aad, plain, tag.into()).map_err(|_| broken())
+    }
+
+    /// Wraps the blocks of a segment, which are sealed one by one already.
+    pub fn segment(&self, blocks: Vec<u8>) -> Sealed {
+        Sealed(blocks.into())
+    }
+
+    fn object_aad(&self, role: Role, object_key: &str) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(64 + object_key.len());
+        aad.extend_from_slice(MAGIC);
+        aad.push(role.code());
+        aad.extend_from_slice(&self.store_id);
+        aad.extend_from_slice(&self.key_id);
+        aad.extend_from_slice(object_key.as_bytes());
+        aad
+    }
+
+    fn block_aad(&self, place: BlockPlace<'_>) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(80 + place.segment_key.len());
+        aad.extend_from_slice(MAGIC);
+        aad.push(0);
+        aad.extend_from_slice(&self.store_id);
+        aad.extend_from_slice(&self.key_id);
+        aad.extend_from_slice(&place.block.to_le_bytes());
+        aad.extend_from_slice(&place.cells.0.to_le_bytes());
+        aad.push(place.encoding);
+        aad.extend_from_slice(place.segment_key.as_bytes());
+        aad
+    }
+}

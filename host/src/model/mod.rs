@@ -1,0 +1,13 @@
+//! Plain values: no I/O, no async, no clock. Knows nothing else of this crate.
+
+mod bitmap;
+mod cells;
+mod extent;
+mod fault;
+mod ids;
+
+pub use bitmap::SectorBitmap;
+pub use cells::{CellMask, Digest};
+pub use extent::{BLOCK, CELL, CELLS_PER_BLOCK, DiskSize, Extent, SECTOR, SECTORS_PER_CELL, check_extents};
+pub use fault::{Fault, FaultKind};
+pub use ids::{Attempt, CycleNumber, DiskId, Epoch, Marker, SnapshotToken, VmId, VmRef};
