@@ -1,0 +1,10 @@
+//! The lab judged from outside, over its sockets.
+
+mod changes;
+mod control;
+mod folder;
+mod replica;
+mod snapshots;
+mod soap;
+mod store;
+mod support;
