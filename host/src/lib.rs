@@ -1,6 +1,14 @@
 //! Transload moves virtual machines: it replicates their disks while they run, proves every copy, and goes back by one command.
 //! ARCHITECTURE.md shows how the modules fit and who may use whom.
 
+pub mod clock;
+pub mod cpu;
+pub mod driver;
+pub mod files;
+pub mod journal;
 pub mod log;
 pub mod model;
 pub mod pipeline;
+pub mod policy;
+pub mod random;
+pub mod receiver;

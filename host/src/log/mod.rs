@@ -1,5 +1,22 @@
 //! The replication log: what stands in the object store, how it is sealed, in which order it is written. docs/format.md is its byte-by-byte
 //! specification.
+//!
+//! ```text
+//!   write:  planned ─▶ segments ─▶ pages ─▶ commit ─▶ receipt        a name never points at something that is not there
+//!   read:   receipt, commit ─▶ chain ─▶ fold ─▶ fetch                what is read is verified, block by block
+//! ```
 
+pub mod chain;
+pub mod checkpoint;
+mod codec;
+pub mod digest;
+pub mod fetch;
+pub mod fold;
+pub mod keys;
+pub mod layout;
+pub mod page;
+pub mod planned;
 pub mod seal;
 pub mod sink;
+pub mod store;
+pub mod table;

@@ -34,6 +34,11 @@ const HEADER_BYTES: usize = MAGIC.len() + KEY_ID_BYTES + NONCE_BYTES;
 pub struct Sealed(bytes::Bytes);
 
 impl Sealed {
+    /// For what must be read before there is a key: store.json and the wrapped key itself.
+    pub(super) fn in_the_clear(bytes: Vec<u8>) -> Sealed {
+        Sealed(bytes.into())
+    }
+
     pub fn bytes(&self) -> &bytes::Bytes {
         &self.0
     }
@@ -86,6 +91,7 @@ pub enum Role {
     Command,
     Reply,
     Spool,
+    Vm,
 }
 
 impl Role {
@@ -101,6 +107,7 @@ impl Role {
             Role::Command => 8,
             Role::Reply => 9,
             Role::Spool => 10,
+            Role::Vm => 11,
         }
     }
 }

@@ -72,6 +72,10 @@ impl Fault {
         Fault::new(FaultKind::Denied, message)
     }
 
+    pub fn auth(message: impl Into<String>) -> Fault {
+        Fault::new(FaultKind::Auth, message)
+    }
+
     pub fn not_found(message: impl Into<String>) -> Fault {
         Fault::new(FaultKind::NotFound, message)
     }

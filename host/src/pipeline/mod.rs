@@ -1,3 +1,18 @@
 //! The gateway's data plane: bytes move from a source to the log, in one direction.
+//!
+//! ```text
+//!   plan ──▶ read ──▶ encode ──────────────▶ pack ──────────────▶ publish
+//!   bitmap   ranges   zero? same? digest,    seal into segments,  pages, once what they
+//!            in       compress               put                  name is in the store
+//!            flight
+//! ```
+//!
+//! Everything runs in disk order, so pages tile the disk and the pages that exist are the progress of a copy. What is under way is bounded
+//! in bytes (`CopyLimits`). Retrying is not done here: a fault that reaches a stage is final for this copy.
 
+pub mod copy;
+mod encode;
+mod pack;
+pub mod plan;
+mod read;
 pub mod source;

@@ -1,0 +1,270 @@
+//! One VM's task on the gateway: asks policy for the next steps, runs them side by side, records what happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::files::Files;
+use crate::journal::{Folded, Journal, Ledger};
+use crate::log::store::Log;
+use crate::model::{DiskId, Fault, Quiesce, VmId, VmRef};
+use crate::pipeline::copy::{CopyLimits, Progress};
+use crate::pipeline::source::Source;
+use crate::policy::interval::Interval;
+use crate::policy::reaction::{Reaction, react};
+use crate::policy::vm::{Fact, Session, Step, Urgency, Vm};
+
+use super::perform;
+
+impl Folded for Vm {
+    type Fact = Fact;
+
+    fn fold(&mut self, fact: Fact) -> Result<(), Fault> {
+        self.apply(fact).map_err(|error| Fault::internal(error.to_string()))
+    }
+}
+
+/// How one VM is replicated.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub limits: CopyLimits,
+    pub interval: Interval,
+    pub quiesce: Quiesce,
+    /// How often the store is asked for receipts.
+    pub poll: Duration,
+    /// How long a guest may take to shut down before the final cycle.
+    pub shutdown_within: Duration,
+}
+
+/// Everything a VM's task works with.
+#[derive(Clone)]
+pub struct Gateway {
+    pub source: Arc<dyn Source>,
+    pub log: Log,
+    pub journal: Arc<dyn Journal>,
+    /// The agent's own files: digest tables.
+    pub work: Arc<dyn Files>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+}
+
+/// What the world may see of a VM while its task runs.
+#[derive(Debug, Clone, Default)]
+pub struct VmView {
+    pub vm: Vm,
+    pub steps: Vec<Step>,
+    /// The last fault of a step that is being tried again.
+    pub trouble: Option<Fault>,
+    pub progress: BTreeMap<DiskId, Arc<Progress>>,
+}
+
+pub fn aggregate(vm: &VmId) -> String {
+    format!("vm/{vm}/gateway")
+}
+
+/// Who the VM is, for a journal that has never heard of it.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    pub id: VmId,
+    pub identity: VmRef,
+    pub source: String,
+    pub name: String,
+}
+
+type StepResult = (Step, Result<perform::Done, Fault>);
+
+pub struct VmTask {
+    gateway: Gateway,
+    id: VmId,
+    ledger: Ledger<Vm>,
+    session: Session,
+    running: FuturesUnordered<BoxFuture<'static, StepResult>>,
+    under_way: Vec<Step>,
+    tries: BTreeMap<Step, (u32, Timestamp)>,
+    progress: BTreeMap<DiskId, Arc<Progress>>,
+    demands: mpsc::Receiver<Urgency>,
+    view: watch::Sender<VmView>,
+    trouble: Option<Fault>,
+}
+
+impl VmTask {
+    /// Replays the VM's facts, and enrols it if there are none.
+    pub async fn open(
+        gateway: Gateway,
+        enrolment: Enrolment,
+        demands: mpsc::Receiver<Urgency>,
+        view: watch::Sender<VmView>,
+    ) -> Result<VmTask, Fault> {
+        let mut ledger: Ledger<Vm> = Ledger::open(gateway.journal.clone(), aggregate(&enrolment.id)).await?;
+        let Enrolment { id, identity, source, name } = enrolment;
+        match &ledger.state().identity {
+            None => ledger.record(vec![Fact::Enrolled { identity, source, name, at: gateway.clock.now() }]).await?,
+            Some(known) if *known != identity => {
+                return Err(Fault::conflict(format!(
+                    "the VM {name} is not the one that was enrolled under this name; nothing was touched"
+                )));
+            }
+            Some(_) => {}
+        }
+        Ok(VmTask {
+            gateway,
+            id,
+            ledger,
+            session: Session::default(),
+            running: FuturesUnordered::new(),
+            under_way: Vec::new(),
+            tries: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            demands,
+            view,
+            trouble: None,
+        })
+    }
+
+    /// Runs until the demands' sender is dropped, or the journal fails.
+    pub async fn run(mut self) -> Result<(), Fault> {
+        loop {
+            let wake = self.start_steps();
+            self.show();
+            let sleep = self.sleep_until(wake);
+            tokio::select! {
+                biased;
+                Some((step, result)) = self.running.next(), if !self.running.is_empty() => self.step_ended(step, result).await?,
+                demand = self.demands.recv() => match demand {
+                    Some(urgency) => self.demanded(urgency).await?,
+                    None => return Ok(()),
+                },
+                () = sleep => {}
+            }
+        }
+    }
+
+    pub fn state(&self) -> &Vm {
+        self.ledger.state()
+    }
+
+    /// Starts what is to be done and not under way; answers when to look again.
+    fn start_steps(&mut self) -> Option<Timestamp> {
+        let now = self.gateway.clock.now();
+        let mut wake: Option<Timestamp> = None;
+        let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
+        for step in self.ledger.state().next_steps(now, self.session, self.gateway.settings.interval) {
+            match (&step, self.tries.get(&step)) {
+                (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
+                _ if self.under_way.contains(&step) => {}
+                (_, Some((_, not_before))) if *not_before > now => look_at(*not_before),
+                _ => self.start(step),
+            }
+        }
+        wake
+    }
+
+    fn start(&mut self, step: Step) {
+        if let Step::CopyDisk { disk } = &step {
+            self.progress.insert(disk.clone(), Arc::new(Progress::default()));
+        }
+        let performing = perform::Performing {
+            gateway: self.gateway.clone(),
+            id: self.id.clone(),
+            vm: self.ledger.state().clone(),
+            progress: self.progress.clone(),
+        };
+        self.under_way.push(step.clone());
+        self.running.push(Box::pin(async move {
+            let result = performing.perform(&step).await;
+            (step, result)
+        }));
+    }
+
+    async fn step_ended(&mut self, step: Step, result: Result<perform::Done, Fault>) -> Result<(), Fault> {
+        self.under_way.retain(|running| *running != step);
+        match result {
+            Ok(done) => {
+                self.tries.remove(&step);
+                self.trouble = None;
+                self.session.owner_checked |= done.owner_checked;
+                self.session.swept |= done.swept;
+                if !done.facts.is_empty() {
+                    self.ledger.record(done.facts).await?;
+                }
+                Ok(())
+            }
+            Err(fault) => self.step_failed(step, fault).await,
+        }
+    }
+
+    async fn step_failed(&mut self, step: Step, fault: Fault) -> Result<(), Fault> {
+        let tries = self.tries.get(&step).map_or(0, |(tries, _)| *tries) + 1;
+        let reaction = react(&step, &fault, tries);
+        tracing::warn!(vm = %self.id, ?step, kind = %fault.kind, message = %fault.message, tries, ?reaction, "a step failed");
+        self.trouble = Some(fault.clone());
+        let now = self.gateway.clock.now();
+        let fact = match reaction {
+            Reaction::Retry { after } => {
+                self.tries.insert(step, (tries, now.checked_add(after).unwrap_or(now)));
+                return Ok(());
+            }
+            Reaction::NewSnapshot => {
+                self.stop_running();
+                let salvage = perform::salvage(&self.gateway, &self.id, self.ledger.state()).await;
+                let pause = crate::policy::reaction::pause(&fault, self.attempts_so_far());
+                Fact::AttemptFailed { fault, salvage, retry_at: now.checked_add(pause).unwrap_or(now) }
+            }
+            Reaction::FailCycle => {
+                self.stop_running();
+                Fact::CycleFailed { fault, at: now }
+            }
+            Reaction::Halt => {
+                self.stop_running();
+                Fact::Halted { fault, at: now }
+            }
+        };
+        self.ledger.record(vec![fact]).await
+    }
+
+    fn attempts_so_far(&self) -> u32 {
+        self.ledger.state().cycle.as_ref().map_or(1, |cycle| cycle.attempt.0)
+    }
+
+    /// Steps can be dropped at any await: they are made to be repeated.
+    fn stop_running(&mut self) {
+        self.running.clear();
+        self.under_way.clear();
+        self.tries.clear();
+        self.progress.clear();
+    }
+
+    async fn demanded(&mut self, urgency: Urgency) -> Result<(), Fault> {
+        let at = self.gateway.clock.now();
+        self.ledger.record(vec![Fact::Demanded { urgency, at }]).await
+    }
+
+    fn sleep_until(&self, wake: Option<Timestamp>) -> impl Future<Output = ()> + Send + use<> {
+        let clock = self.gateway.clock.clone();
+        async move {
+            match wake {
+                None => std::future::pending().await,
+                Some(wake) => {
+                    let wait = wake.duration_since(clock.now());
+                    clock.sleep(Duration::try_from(wait).unwrap_or_default()).await;
+                }
+            }
+        }
+    }
+
+    fn show(&self) {
+        self.view.send_replace(VmView {
+            vm: self.ledger.state().clone(),
+            steps: self.under_way.clone(),
+            trouble: self.trouble.clone(),
+            progress: self.progress.clone(),
+        });
+    }
+}

@@ -1,0 +1,16 @@
+//! Effects in the order that policy decides: next steps → perform → append the fact → apply it.
+//!
+//! ```text
+//!            ┌────────────── facts ──────────────┐
+//!            ▼                                   │
+//!   Ledger<Vm> ─ next_steps(now) ─▶ perform ─────┘      gateway.rs, perform.rs: one task a VM
+//!   Ledger<Replica> ─ newest commit ─▶ judge ────┘      judge.rs: one task a VM on the receiver's side
+//! ```
+//!
+//! A task owns its VM's state alone and waits for the world in one place. After a crash there is nothing to do but to go on.
+
+pub mod gateway;
+pub mod judge;
+mod perform;
+pub mod retry;
+pub mod store;

@@ -1,0 +1,149 @@
+//! Where everything stands in the store.
+//!
+//! ```text
+//!   store.json                                             format version, store id
+//!   keys/<key-id>/<slot>                                   the data key, wrapped
+//!   vms/<vm>                                               a VM that replicates into this store
+//!   vm/<vm>/owner/<epoch>                                  which agent owns the VM
+//!   vm/<vm>/<cycle>.<attempt>/<disk>/planned-<part>        the source's bitmap, before the first read
+//!   vm/<vm>/<cycle>.<attempt>/<disk>/seg-<n>-<random>      sealed blocks
+//!   vm/<vm>/<cycle>.<attempt>/<disk>/page-<n>              manifest pages
+//!   vm/<vm>/commit/<cycle>                                 one winner
+//!   vm/<vm>/receipt/<cycle>.<copy>                         the verdict; a further copy only where an earlier one does not open
+//!   vm/<vm>/checkpoint/<cycle>/<disk>/page-<n>, done       a full map
+//!   cmd/<n>, reply/<n>                                     commands between roles that meet only here
+//! ```
+//!
+//! Numbers have a fixed width, so that the order of keys is the order of time.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{Attempt, CycleNumber, DiskId, Epoch, VmId};
+
+pub const STORE: &str = "store.json";
+pub const VMS: &str = "vms/";
+pub const COMMANDS: &str = "cmd/";
+
+pub fn key_slot(key_id: &[u8; 16], slot: &str) -> String {
+    format!("keys/{}/{slot}", hex(key_id))
+}
+
+pub fn vm_entry(vm: &VmId) -> String {
+    format!("{VMS}{vm}")
+}
+
+pub fn owners(vm: &VmId) -> String {
+    format!("vm/{vm}/owner/")
+}
+
+pub fn owner(vm: &VmId, epoch: Epoch) -> String {
+    format!("{}{:010}", owners(vm), epoch.0)
+}
+
+pub fn commits(vm: &VmId) -> String {
+    format!("vm/{vm}/commit/")
+}
+
+pub fn commit(vm: &VmId, cycle: CycleNumber) -> String {
+    format!("{}{:010}", commits(vm), cycle.0)
+}
+
+pub fn receipt(vm: &VmId, cycle: CycleNumber, copy: u32) -> String {
+    format!("vm/{vm}/receipt/{:010}.{copy}", cycle.0)
+}
+
+pub fn checkpoints(vm: &VmId) -> String {
+    format!("vm/{vm}/checkpoint/")
+}
+
+pub fn checkpoint_page(vm: &VmId, cycle: CycleNumber, disk: &DiskId, page: u32) -> String {
+    format!("{}{:010}/{}/page-{page:08}", checkpoints(vm), cycle.0, name(disk.as_str()))
+}
+
+/// Written last: a checkpoint without it does not exist.
+pub fn checkpoint_done(vm: &VmId, cycle: CycleNumber) -> String {
+    format!("{}{:010}/done", checkpoints(vm), cycle.0)
+}
+
+pub fn command(number: u64) -> String {
+    format!("{COMMANDS}{number:010}")
+}
+
+pub fn reply(number: u64) -> String {
+    format!("reply/{number:010}")
+}
+
+/// The number at the end of a key that one of the functions above made.
+pub fn number_of(key: &str) -> Option<u64> {
+    key.rsplit('/').next()?.parse().ok()
+}
+
+/// One disk's folder in one attempt at a cycle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFolder {
+    prefix: String,
+}
+
+impl AttemptFolder {
+    pub fn new(vm: &VmId, cycle: CycleNumber, attempt: Attempt, disk: &DiskId) -> AttemptFolder {
+        AttemptFolder { prefix: format!("vm/{vm}/{:010}.{:04}/{}/", cycle.0, attempt.0, name(disk.as_str())) }
+    }
+
+    pub fn planned(&self, part: u32) -> String {
+        format!("{}planned-{part:04}", self.prefix)
+    }
+
+    pub fn page(&self, number: u32) -> String {
+        format!("{}page-{number:08}", self.prefix)
+    }
+
+    pub fn segment(&self, number: u32, random: u64) -> String {
+        format!("{}seg-{number:08}-{random:016x}", self.prefix)
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+/// A name of somebody else's making as one part of a key: harmless characters stay, others become '-', and then a short digest of the
+/// original keeps two names apart.
+pub fn name(original: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !original.is_empty() && original.len() <= 64 && original.chars().all(harmless) {
+        return original.to_owned();
+    }
+    let kept: String = original.chars().take(40).map(|c| if harmless(c) { c } else { '-' }).collect();
+    format!("{kept}-{}", hex(&Sha256::digest(original.as_bytes())[..6]))
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_names_stay_apart_and_harmless() {
+        assert_eq!(name("scsi0-0"), "scsi0-0");
+        let (one, two) = (name("6000C29 a/b"), name("6000C29 a\\b"));
+        assert_ne!(one, two);
+        for key in [&one, &two, &name(""), &name(&"x".repeat(300)), &name("../..")] {
+            assert!(key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{key}");
+            assert!(!key.is_empty() && key.len() <= 64);
+        }
+    }
+
+    #[test]
+    fn keys_sort_as_time_runs() {
+        let vm = VmId::from("v");
+        assert!(commit(&vm, CycleNumber(9)) < commit(&vm, CycleNumber(10)));
+        assert_eq!(number_of(&commit(&vm, CycleNumber(10))), Some(10));
+    }
+}

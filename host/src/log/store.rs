@@ -1,0 +1,193 @@
+//! The door to the store: typed objects in and out, created once, sealed for their place.
+//!
+//! A create that finds the key taken reads it back: the same content is success (our own earlier try, whose reply was lost or whose
+//! process died), anything else is `conflict`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::cpu::Cpu;
+use crate::model::{CycleNumber, DiskSize, Epoch, Extent, Fault, FaultKind, SectorBitmap, VmId};
+use crate::random::Random;
+
+use super::layout::{self, AttemptFolder};
+use super::planned;
+use super::seal::{Role, Sealed, Sealer};
+use super::sink::{Entry, Sink};
+use crate::model::commit::{Commit, PointRef, Receipt, Sha};
+
+/// Names that are tried for a receipt. Whoever fills them all can write to the store at will, and only delays.
+const RECEIPT_COPIES_MAX: u32 = 16;
+
+/// Where sealed objects are read from: the store, or a spool of objects that were verified once.
+#[async_trait]
+pub trait Objects: Send + Sync {
+    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault>;
+}
+
+/// One store, opened with its key.
+#[derive(Clone)]
+pub struct Log {
+    sink: Arc<dyn Sink>,
+    sealer: Arc<Sealer>,
+    random: Random,
+    cpu: Cpu,
+}
+
+#[async_trait]
+impl Objects for Log {
+    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+        self.sink.get(key, range).await
+    }
+}
+
+impl Log {
+    pub fn new(sink: Arc<dyn Sink>, sealer: Arc<Sealer>, random: Random, cpu: Cpu) -> Log {
+        Log { sink, sealer, random, cpu }
+    }
+
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.sink
+    }
+
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
+    }
+
+    pub fn random(&self) -> &Random {
+        &self.random
+    }
+
+    pub fn cpu(&self) -> &Cpu {
+        &self.cpu
+    }
+
+    /// Creates a sealed object. Succeeds when it exists already with the same content.
+    pub async fn create(&self, role: Role, key: &str, plain: &[u8]) -> Result<(), Fault> {
+        let sealed = self.sealer.seal_object(role, key, plain, &mut self.random.fork());
+        match self.sink.put(key, sealed).await {
+            Err(fault) if fault.kind == FaultKind::Conflict => {
+                let existing = self.read(role, key).await?;
+                if existing == plain { Ok(()) } else { Err(Fault::conflict(format!("object {key} exists already with other content"))) }
+            }
+            result => result,
+        }
+    }
+
+    /// Creates a segment, whose blocks are sealed one by one. Its random name makes another one at the same key a bug or an attack.
+    pub async fn create_segment(&self, key: &str, blocks: Vec<u8>) -> Result<(), Fault> {
+        let sealed = self.sealer.segment(blocks);
+        match self.sink.put(key, sealed.clone()).await {
+            Err(fault) if fault.kind == FaultKind::Conflict => {
+                let existing = self.sink.get(key, None).await?;
+                if existing == *sealed.bytes() {
+                    Ok(())
+                } else {
+                    Err(Fault::conflict(format!("segment {key} exists already with other content")))
+                }
+            }
+            result => result,
+        }
+    }
+
+    pub async fn read(&self, role: Role, key: &str) -> Result<Vec<u8>, Fault> {
+        let sealed = self.sink.get(key, None).await?;
+        self.sealer.open_object(role, key, &sealed)
+    }
+
+    /// Every object below a prefix. For prefixes that hold few objects: commits, owners, pages of one attempt.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Fault> {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.sink.entries(prefix, cursor).await?;
+            all.extend(page.entries);
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The newest epoch in which anybody owned the VM; zero when nobody did.
+    pub async fn newest_owner(&self, vm: &VmId) -> Result<Epoch, Fault> {
+        let owners = self.list(&layout::owners(vm)).await?;
+        Ok(Epoch(owners.iter().filter_map(|entry| layout::number_of(&entry.key)).max().unwrap_or(0)))
+    }
+
+    /// Numbers of all commits of a VM after `after`, ascending.
+    pub async fn commits_after(&self, vm: &VmId, after: CycleNumber) -> Result<Vec<CycleNumber>, Fault> {
+        let commits = self.list(&layout::commits(vm)).await?;
+        Ok(commits.iter().filter_map(|entry| layout::number_of(&entry.key)).map(CycleNumber).filter(|cycle| *cycle > after).collect())
+    }
+
+    /// A commit and the hash that names it.
+    pub async fn commit(&self, vm: &VmId, cycle: CycleNumber) -> Result<(Commit, PointRef), Fault> {
+        let bytes = self.read(Role::Commit, &layout::commit(vm, cycle)).await?;
+        let commit = Commit::decode(&bytes)?;
+        if commit.vm != *vm || commit.cycle != cycle {
+            return Err(Fault::corrupt(format!("the commit of cycle {cycle} of {vm} speaks of cycle {} of {}", commit.cycle, commit.vm)));
+        }
+        Ok((commit, PointRef { cycle, hash: Sha::of(&bytes) }))
+    }
+
+    /// The receipt of a cycle; none while it is not judged. Receipts that do not open are passed over: somebody damaged or forged them.
+    pub async fn receipt(&self, vm: &VmId, cycle: CycleNumber) -> Result<Option<Receipt>, Fault> {
+        for copy in 0..RECEIPT_COPIES_MAX {
+            match self.read(Role::Receipt, &layout::receipt(vm, cycle, copy)).await.and_then(|bytes| Receipt::decode(&bytes)) {
+                Ok(receipt) => return Ok(Some(receipt)),
+                Err(fault) if fault.kind == FaultKind::NotFound => return Ok(None),
+                Err(fault) if fault.kind == FaultKind::Corrupt => {
+                    tracing::warn!(%vm, %cycle, copy, message = %fault.message, "a receipt is ignored")
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a receipt under the first name whose object is missing. Where one stands already that opens, it must say the same;
+    /// `conflict` otherwise.
+    pub async fn create_receipt(&self, receipt: &Receipt) -> Result<(), Fault> {
+        for copy in 0..RECEIPT_COPIES_MAX {
+            let key = layout::receipt(&receipt.vm, receipt.commit.cycle, copy);
+            match self.create(Role::Receipt, &key, &receipt.encode()).await {
+                Err(fault) if fault.kind == FaultKind::Corrupt => continue,
+                result => return result,
+            }
+        }
+        Err(Fault::denied(format!("every name for the receipt of cycle {} is taken by something that does not open", receipt.commit.cycle)))
+    }
+
+    /// Writes the planned bitmap of an attempt; answers how many parts it has.
+    pub async fn create_planned(&self, folder: &AttemptFolder, bitmap: &SectorBitmap) -> Result<u32, Fault> {
+        let parts = planned::encode(bitmap);
+        for (number, part) in parts.iter().enumerate() {
+            self.create(Role::Planned, &folder.planned(number as u32), part).await?;
+        }
+        Ok(parts.len() as u32)
+    }
+
+    /// Reads the planned bitmap of an attempt and checks it against the digest that names it.
+    pub async fn planned(&self, folder: &AttemptFolder, size: DiskSize, digest: Sha) -> Result<SectorBitmap, Fault> {
+        let mut decoder = planned::Decoder::new(size);
+        for part in 0.. {
+            let bytes = self.read(Role::Planned, &folder.planned(part)).await?;
+            if decoder.push(&bytes)? {
+                break;
+            }
+        }
+        let bitmap = decoder.finish()?;
+        if planned::bitmap_digest(&bitmap) != digest.0 {
+            return Err(Fault::corrupt("a planned bitmap is not the one that was named"));
+        }
+        Ok(bitmap)
+    }
+}
+
+/// Bytes that stand in the store in the clear by design: the format's name and the wrapped key.
+pub(super) async fn create_public(sink: &dyn Sink, key: &str, bytes: Vec<u8>) -> Result<(), Fault> {
+    sink.put(key, Sealed::in_the_clear(bytes)).await
+}

@@ -1,0 +1,190 @@
+//! Packs encoded blocks into segments, and describes what they carry in pages.
+//!
+//! A page is closed together with a segment, so that it never names half of one, and is handed out only when all of its segments
+//! are in the store.
+
+use crate::cpu::Cpu;
+use crate::log::layout::AttemptFolder;
+use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
+use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace};
+use crate::log::store::Log;
+use crate::model::commit::Sha;
+use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault};
+
+use super::copy::CopyLimits;
+use super::encode::EncodedBlock;
+
+/// A segment that has been filled and waits to be sealed and put, with the entries that came before and in it.
+pub struct FullSegment {
+    name: Option<SegmentName>,
+    blocks: Vec<(EncodedBlock, Body)>,
+    entries: Vec<Entry>,
+    /// Blocks before this one are described once this segment is stored.
+    to_block: u64,
+}
+
+/// A segment that is in the store.
+pub struct StoredSegment {
+    pub entries: Vec<Entry>,
+    pub to_block: u64,
+    pub sealed_bytes: u64,
+}
+
+pub struct Packer {
+    cycle: CycleNumber,
+    attempt: Attempt,
+    limits: CopyLimits,
+    next_number: u32,
+    name: SegmentName,
+    filled: u64,
+    blocks: Vec<(EncodedBlock, Body)>,
+    entries: Vec<Entry>,
+}
+
+impl Packer {
+    pub fn new(cycle: CycleNumber, attempt: Attempt, first_number: u32, limits: CopyLimits, random: u64) -> Packer {
+        let name = SegmentName { cycle, attempt, number: first_number, random };
+        Packer { cycle, attempt, limits, next_number: first_number + 1, name, filled: 0, blocks: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Takes a block; answers a segment when this block does not fit any more. Blocks without data only leave an entry.
+    pub fn push(&mut self, block: EncodedBlock, random: impl FnOnce() -> u64) -> Option<FullSegment> {
+        let sealed = (block.bytes.len() + BLOCK_OVERHEAD) as u64;
+        let overflows = !block.data.is_empty() && self.filled + sealed > self.limits.segment_bytes;
+        let crowded = self.entries.len() >= self.limits.page_entries;
+        let full = (overflows || crowded).then(|| self.take(block.block, random));
+        self.add(block, sealed);
+        full
+    }
+
+    /// What is left at the end of the disk.
+    pub fn finish(mut self, blocks: u64) -> FullSegment {
+        self.take(blocks, || 0)
+    }
+
+    fn add(&mut self, block: EncodedBlock, sealed: u64) {
+        if block.data.is_empty() {
+            return push_entry(&mut self.entries, entry(&block, None));
+        }
+        let body =
+            Body { segment: self.name, offset: self.filled as u32, length: sealed as u32, encoding: block.encoding, cells: block.data };
+        self.filled += sealed;
+        push_entry(&mut self.entries, entry(&block, Some(body)));
+        self.blocks.push((block, body));
+    }
+
+    fn take(&mut self, to_block: u64, random: impl FnOnce() -> u64) -> FullSegment {
+        let name = (!self.blocks.is_empty()).then_some(self.name);
+        if name.is_some() {
+            self.name = SegmentName { cycle: self.cycle, attempt: self.attempt, number: self.next_number, random: random() };
+            self.next_number += 1;
+        }
+        self.filled = 0;
+        FullSegment { name, blocks: std::mem::take(&mut self.blocks), entries: std::mem::take(&mut self.entries), to_block }
+    }
+}
+
+fn entry(block: &EncodedBlock, body: Option<Body>) -> Entry {
+    Entry::Block(BlockEntry {
+        block: block.block,
+        data: block.data,
+        zero: block.zero,
+        same: block.same,
+        body,
+        digests: block.digests.clone(),
+    })
+}
+
+/// Whole blocks of zeros that follow each other become one entry.
+fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
+    let Entry::Block(new) = &entry else { return entries.push(entry) };
+    let whole = CellMask::first(CELLS_PER_BLOCK);
+    if new.zero == whole {
+        match entries.last_mut() {
+            Some(Entry::Zeros { block, count }) if *block + *count == new.block => *count += 1,
+            _ => entries.push(Entry::Zeros { block: new.block, count: 1 }),
+        }
+    } else if new.same == whole && new.digests.iter().all(|digest| *digest == crate::model::Digest::ZERO_CELL) {
+        match entries.last_mut() {
+            Some(Entry::SameZeros { block, count }) if *block + *count == new.block => *count += 1,
+            _ => entries.push(Entry::SameZeros { block: new.block, count: 1 }),
+        }
+    } else {
+        entries.push(entry);
+    }
+}
+
+/// Seals a segment's blocks and puts it. When this returns, the segment is durable.
+pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log, cpu: Cpu) -> Result<StoredSegment, Fault> {
+    let Some(name) = segment.name else {
+        return Ok(StoredSegment { entries: segment.entries, to_block: segment.to_block, sealed_bytes: 0 });
+    };
+    let key = folder.segment(name.number, name.random);
+    let (sealer, mut random, seal_key) = (log.sealer().clone(), log.random().fork(), key.clone());
+    let blocks = segment.blocks;
+    let sealed = cpu
+        .run(move || {
+            let total = blocks.iter().map(|(_, body)| body.length as usize).sum();
+            let mut sealed = Vec::with_capacity(total);
+            for (block, body) in &blocks {
+                let place = BlockPlace { segment_key: &seal_key, block: block.block, cells: block.data, encoding: block.encoding.code() };
+                sealer.seal_block(place, &block.bytes, &mut sealed, &mut random);
+                debug_assert_eq!(sealed.len() as u64, u64::from(body.offset) + u64::from(body.length));
+            }
+            sealed
+        })
+        .await;
+    let sealed_bytes = sealed.len() as u64;
+    log.create_segment(&key, sealed).await?;
+    Ok(StoredSegment { entries: segment.entries, to_block: segment.to_block, sealed_bytes })
+}
+
+/// A page under construction out of stored segments.
+pub struct PageBuilder {
+    page: ManifestPage,
+    sealed_bytes: u64,
+    limits: CopyLimits,
+}
+
+impl PageBuilder {
+    pub fn new(from_block: u64, limits: CopyLimits) -> PageBuilder {
+        PageBuilder { page: ManifestPage { from_block, to_block: from_block, entries: Vec::new() }, sealed_bytes: 0, limits }
+    }
+
+    /// Adds a stored segment; answers the page when it is full.
+    pub fn push(&mut self, stored: StoredSegment) -> Option<ManifestPage> {
+        self.page.entries.extend(stored.entries);
+        self.page.to_block = stored.to_block;
+        self.sealed_bytes += stored.sealed_bytes;
+        let full = self.sealed_bytes >= self.limits.page_bytes || self.page.entries.len() >= self.limits.page_entries;
+        full.then(|| self.take())
+    }
+
+    /// The last page; none when nothing came after the page before.
+    pub fn finish(mut self, blocks: u64) -> Option<ManifestPage> {
+        debug_assert_eq!(self.page.to_block, blocks);
+        (self.page.from_block < blocks).then(|| self.take())
+    }
+
+    fn take(&mut self) -> ManifestPage {
+        let next = ManifestPage { from_block: self.page.to_block, to_block: self.page.to_block, entries: Vec::new() };
+        self.sealed_bytes = 0;
+        std::mem::replace(&mut self.page, next)
+    }
+}
+
+/// The digest that a commit names a disk's pages by: SHA-256 over the SHA-256 of every page.
+#[derive(Clone, Default)]
+pub struct PagesDigest(sha2::Sha256);
+
+impl PagesDigest {
+    pub fn push(&mut self, page: &[u8]) {
+        use sha2::Digest as _;
+        self.0.update(Sha::of(page).0);
+    }
+
+    pub fn value(&self) -> Sha {
+        use sha2::Digest as _;
+        Sha(self.0.clone().finalize().into())
+    }
+}

@@ -1,0 +1,120 @@
+//! One VM's replica on the receiver's side.
+//!
+//! ```text
+//!   none ──▶ filling(cycle) ──▶ at(point) ──▶ applying(a → b) ──▶ at(b)
+//!              ▲ rejected: starts again          │ crash: done again, from what was verified
+//! ```
+//!
+//! Between `filling` and `at` lies the promotion, which is an `applying` without a base.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::commit::{AppliedDisk, PointRef, RejectCode};
+use crate::model::{CycleNumber, Epoch};
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ReplicaState {
+    #[default]
+    None,
+    Filling(CycleNumber),
+    At(PointRef),
+    Applying {
+        from: Option<PointRef>,
+        to: PointRef,
+        /// Initial disks that were filled and verified already.
+        filled: Vec<AppliedDisk>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ReplicaFact {
+    FillBegan {
+        cycle: CycleNumber,
+    },
+    /// Everything of the commit is verified; from here on the replica changes.
+    ApplyBegan {
+        to: PointRef,
+        filled: Vec<AppliedDisk>,
+    },
+    Applied {
+        to: PointRef,
+        epoch: Epoch,
+    },
+    Rejected {
+        commit: PointRef,
+        epoch: Epoch,
+        code: RejectCode,
+    },
+    /// The object that should be the cycle's commit does not open.
+    Unreadable {
+        cycle: CycleNumber,
+    },
+    /// The replica was made out of the store, at a point whose receipt says applied.
+    Rebuilt {
+        at: PointRef,
+        epoch: Epoch,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replica {
+    pub state: ReplicaState,
+    /// The newest commit that was judged.
+    pub judged: Option<PointRef>,
+    /// The highest epoch whose commit was judged.
+    pub epoch: Option<Epoch>,
+    /// The newest cycle whose commit did not open. What its writer meant it to be is not known here.
+    pub unreadable: Option<CycleNumber>,
+}
+
+impl Replica {
+    /// The newest cycle that was looked at, whatever came of it.
+    pub fn seen(&self) -> CycleNumber {
+        let judged = self.judged.map_or(CycleNumber(0), |judged| judged.cycle);
+        judged.max(self.unreadable.unwrap_or(CycleNumber(0)))
+    }
+
+    /// Whether a commit that follows `previous` continues the chain that was judged here.
+    pub fn continues(&self, previous: Option<PointRef>) -> bool {
+        let after_unreadable = previous.is_some_and(|previous| Some(previous.cycle) == self.unreadable);
+        self.judged.is_none() || previous == self.judged || after_unreadable
+    }
+
+    pub fn apply(&mut self, fact: ReplicaFact) {
+        match fact {
+            ReplicaFact::FillBegan { cycle } => {
+                if !matches!(self.state, ReplicaState::At(_)) {
+                    self.state = ReplicaState::Filling(cycle);
+                }
+            }
+            ReplicaFact::ApplyBegan { to, filled } => {
+                let from = self.point();
+                self.state = ReplicaState::Applying { from, to, filled };
+            }
+            ReplicaFact::Applied { to, epoch } => {
+                self.state = ReplicaState::At(to);
+                self.judge(to, epoch);
+            }
+            ReplicaFact::Rejected { commit, epoch, .. } => self.judge(commit, epoch),
+            ReplicaFact::Unreadable { cycle } => self.unreadable = Some(cycle),
+            ReplicaFact::Rebuilt { at, epoch } => {
+                self.state = ReplicaState::At(at);
+                self.judge(at, epoch);
+            }
+        }
+    }
+
+    /// The point the replica holds, if it holds exactly one.
+    pub fn point(&self) -> Option<PointRef> {
+        match self.state {
+            ReplicaState::At(point) => Some(point),
+            _ => None,
+        }
+    }
+
+    fn judge(&mut self, commit: PointRef, epoch: Epoch) {
+        self.judged = Some(commit);
+        self.epoch = self.epoch.max(Some(epoch));
+    }
+}
