@@ -1,0 +1,394 @@
+//! Runs an agent against the memory ends: processes that live, die and come back, guests that write all the while, and an oracle that
+//! knows what every snapshot froze.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use transload::clock::Clock;
+use transload::cpu::Cpu;
+use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
+use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
+use transload::driver::retry::{PersistentSink, PersistentSource};
+use transload::files::Files;
+use transload::journal::Ledger;
+use transload::log::chain::Chain;
+use transload::log::keys::{self, Unlock};
+use transload::log::store::Log;
+use transload::model::commit::{Commit, Verdict};
+use transload::model::{CycleNumber, Fault, Quiesce, VmId};
+use transload::pipeline::copy::CopyLimits;
+use transload::policy::interval::Interval;
+use transload::policy::replica::{Replica, ReplicaState};
+use transload::policy::vm::{Urgency, Vm};
+use transload::random::Random;
+use transload::receiver::places;
+use transload::receiver::prepare::Places;
+use transload::receiver::rebuild;
+
+use crate::clock::VirtualClock;
+use crate::files::MemoryFiles;
+use crate::journal::MemoryJournal;
+use crate::sink::{MemorySink, SinkTrouble};
+use crate::source::{MemorySource, SourceTrouble};
+use crate::world::World;
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    /// Recovery points to reach.
+    pub points: usize,
+    /// Processes that die before the one that may live.
+    pub crashes: u64,
+    /// A process dies after at most so many effects.
+    pub fuse: u64,
+    pub sizes: Vec<u64>,
+    pub sink: SinkTrouble,
+    pub source: SourceTrouble,
+    /// What may happen to the VM between cycles, beside writes.
+    pub reshape: bool,
+    /// After which crash the appliance is lost with its journal, if at all.
+    pub lose_appliance: Option<u64>,
+}
+
+impl Plan {
+    /// Everything that can be drawn, drawn from the seed.
+    pub fn from_seed(seed: u64) -> Plan {
+        let world = World::new(seed ^ 0x5eed);
+        let mib = 1024 * 1024;
+        let count = 1 + world.below(3);
+        let sizes = (0..count).map(|_| (1 + world.below(5)) * mib + world.below(mib / 512) * 512).collect();
+        let often = world.chance(0.3);
+        let some = |probability: f64| if often { probability } else { probability / 10.0 };
+        let crashes = world.below(6);
+        Plan {
+            seed,
+            points: 3 + world.below(3) as usize,
+            crashes,
+            fuse: 40 + world.below(700),
+            sizes,
+            sink: SinkTrouble { refused: some(0.02), reply_lost: some(0.03), damaged: some(0.02) },
+            source: SourceTrouble {
+                reply_lost: some(0.1),
+                read_fails: some(0.05),
+                snapshot_lost: some(0.02),
+                login_expires: some(0.03),
+                page_dropped: some(0.02),
+            },
+            reshape: world.chance(0.4),
+            lose_appliance: (crashes > 0 && world.chance(0.3)).then(|| world.below(crashes)),
+        }
+    }
+
+    /// Nothing goes wrong.
+    pub fn calm(sizes: Vec<u64>, points: usize) -> Plan {
+        Plan {
+            seed: 1,
+            points,
+            crashes: 0,
+            fuse: 0,
+            sizes,
+            sink: SinkTrouble::default(),
+            source: SourceTrouble::default(),
+            reshape: false,
+            lose_appliance: None,
+        }
+    }
+}
+
+/// All that outlives a process.
+pub struct Scene {
+    pub world: World,
+    pub sink: MemorySink,
+    pub source: MemorySource,
+    pub journal: MemoryJournal,
+    pub replicas: MemoryFiles,
+    pub work: MemoryFiles,
+    pub clock: Arc<dyn Clock>,
+    pub vm: VmId,
+    pub limits: CopyLimits,
+    seed: u64,
+}
+
+/// Runs one plan to its end on a runtime of its own; answers the trace, or what went wrong with the trace.
+pub fn run(plan: &Plan) -> Result<Vec<String>, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let scene = Scene::new(plan);
+        let result = scene.play(plan).await;
+        let trace = scene.world.trace();
+        result.map(|()| trace.clone()).map_err(|what| format!("seed {}: {what}\n{}", plan.seed, trace.join("\n")))
+    })
+}
+
+impl Scene {
+    pub fn new(plan: &Plan) -> Scene {
+        let world = World::new(plan.seed);
+        Scene {
+            sink: MemorySink::new(world.clone(), plan.sink),
+            source: MemorySource::new(world.clone(), plan.source, &plan.sizes),
+            journal: MemoryJournal::new(world.clone()),
+            replicas: MemoryFiles::new(world.clone()),
+            work: MemoryFiles::new(world.clone()),
+            clock: Arc::new(VirtualClock::new()),
+            vm: VmId::from("sim-vm-1"),
+            // Small enough that small disks have several segments and pages.
+            limits: CopyLimits {
+                read_ahead: 2 << 20,
+                read_unit: 1 << 20,
+                segment_bytes: 300_000,
+                segments_at_once: 2,
+                page_bytes: 500_000,
+                page_entries: 3,
+                level: 1,
+            },
+            seed: plan.seed,
+            world,
+        }
+    }
+
+    async fn play(&self, plan: &Plan) -> Result<(), String> {
+        for death in 0..plan.crashes {
+            self.world.light_fuse(1 + self.world.below(plan.fuse));
+            tokio::select! {
+                biased;
+                () = self.world.crashed() => {}
+                ended = self.process(plan.points, plan.reshape, death) => ended?,
+            }
+            self.crash(plan.lose_appliance == Some(death));
+            self.check_replica().await?;
+        }
+        self.world.revive();
+        self.process(plan.points, plan.reshape, plan.crashes).await?;
+        self.check_end(plan).await
+    }
+
+    fn crash(&self, appliance_lost: bool) {
+        self.world.revive();
+        self.replicas.crash();
+        self.work.crash();
+        if self.world.chance(0.2) {
+            self.world.note("the snapshot is lost in the crash".to_owned());
+            self.source.lose_snapshots();
+        }
+        if appliance_lost {
+            self.world.note("the appliance is lost".to_owned());
+            self.journal.lose();
+            self.work.lose();
+            self.replicas.lose();
+        }
+    }
+
+    pub fn unlock() -> Unlock {
+        Unlock::KeyFile(vec![7; 32].into())
+    }
+
+    pub async fn log(&self, sink: Arc<dyn transload::log::sink::Sink>, random: Random) -> Result<Log, Fault> {
+        transload::driver::store::open(sink, &Scene::unlock(), Arc::new(self.journal.clone()), random, Cpu::Inline).await
+    }
+
+    pub fn gateway(&self, log: Log) -> Gateway {
+        Gateway {
+            source: Arc::new(PersistentSource::new(Arc::new(self.source.clone()), self.clock.clone())),
+            log,
+            journal: Arc::new(self.journal.clone()),
+            work: Arc::new(self.work.clone()),
+            clock: self.clock.clone(),
+            settings: Settings {
+                limits: self.limits,
+                interval: Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(3600) },
+                quiesce: Quiesce::Wanted,
+                poll: Duration::from_secs(1),
+                shutdown_within: Duration::from_secs(600),
+            },
+        }
+    }
+
+    pub fn receiver(&self, log: Log) -> Receiver {
+        Receiver {
+            log,
+            journal: Arc::new(self.journal.clone()),
+            places: self.places(),
+            clock: self.clock.clone(),
+            poll: Duration::from_secs(1),
+            checkpoint_every: 3,
+        }
+    }
+
+    pub fn places(&self) -> Places {
+        Places { replicas: Arc::new(self.replicas.clone()), work: Arc::new(self.work.clone()) }
+    }
+
+    pub fn enrolment(&self) -> Enrolment {
+        Enrolment { id: self.vm.clone(), identity: self.source.vm(), source: "sim".to_owned(), name: "db01".to_owned() }
+    }
+
+    /// One life of the agent: until enough recovery points exist and the VM is between cycles.
+    async fn process(&self, points: usize, reshape: bool, life: u64) -> Result<(), String> {
+        let sink = PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone());
+        let random = Random::from_seed(self.seed.wrapping_mul(1000).wrapping_add(life));
+        let log = loop {
+            match self.log(Arc::new(PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone())), random.clone()).await {
+                Ok(log) => break log,
+                Err(fault) if fault.kind.passes() => continue,
+                Err(fault) => return Err(format!("the store does not open: {fault}")),
+            }
+        };
+        drop(sink);
+        let (demand, demands) = mpsc::channel(1);
+        let (show_vm, mut vm) = watch::channel(VmView::default());
+        let (show_replica, _replica) = watch::channel(ReplicaView::default());
+        let task = VmTask::open(self.gateway(log.clone()), self.enrolment(), demands, show_vm).await.map_err(|fault| fault.to_string())?;
+        let replica = ReplicaTask::open(self.receiver(log), self.vm.clone(), show_replica).await.map_err(|fault| fault.to_string())?;
+        let enough = async {
+            loop {
+                if vm.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                let view = vm.borrow_and_update().clone();
+                if let Some(fault) = &view.vm.halted {
+                    return Err(format!("the VM is halted: {fault}"));
+                }
+                let reached = view.vm.point.as_ref().map_or(0, |point| point.commit.cycle.0);
+                if reached >= points as u64 && view.vm.cycle.is_none() && view.steps.is_empty() {
+                    return Ok(());
+                }
+            }
+        };
+        let limit = Duration::from_secs(3600 * 24 * 60);
+        tokio::select! {
+            biased;
+            result = task.run() => { let _demand = &demand; Err(format!("the VM's task ended: {result:?}")) }
+            result = replica.run() => Err(format!("the replica's task ended: {result:?}")),
+            result = enough => result,
+            () = self.guests(reshape) => Err("guests never stop".to_owned()),
+            () = tokio::time::sleep(limit) => Err("nothing moves any more".to_owned()),
+        }
+    }
+
+    async fn guests(&self, reshape: bool) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200 + self.world.below(60_000))).await;
+            self.source.churn();
+            if reshape && self.world.chance(0.05) {
+                self.reshape();
+            }
+        }
+    }
+
+    fn reshape(&self) {
+        let disks = self.source.disk_ids();
+        let disk = disks[self.world.below(disks.len() as u64) as usize].clone();
+        match self.world.below(4) {
+            0 => {
+                self.world.note("tracking is reset".to_owned());
+                self.source.reset();
+            }
+            1 => {
+                self.world.note(format!("{disk} grows"));
+                self.source.grow(&disk, (1 + self.world.below(3000)) * 512);
+            }
+            2 if disks.len() < 4 => {
+                self.world.note("a disk is added".to_owned());
+                self.source.add_disk((1 + self.world.below(4000)) * 512);
+            }
+            3 if disks.len() > 1 => {
+                self.world.note(format!("{disk} is removed"));
+                self.source.remove_disk(&disk);
+            }
+            _ => {}
+        }
+    }
+
+    // ---- the oracle ----
+
+    pub async fn quiet_log(&self) -> Result<Log, String> {
+        let sink: Arc<dyn transload::log::sink::Sink> = Arc::new(self.sink.quiet());
+        let sealer = keys::open(&*sink, &Scene::unlock()).await.map_err(|fault| fault.to_string())?;
+        Ok(Log::new(sink, Arc::new(sealer), Random::from_seed(0), Cpu::Inline))
+    }
+
+    pub async fn replica_state(&self) -> Result<Replica, String> {
+        let ledger: Ledger<Replica> =
+            Ledger::open(Arc::new(self.journal.clone()), judge::aggregate(&self.vm)).await.map_err(|fault| fault.to_string())?;
+        Ok(ledger.state().clone())
+    }
+
+    pub async fn vm_state(&self) -> Result<Vm, String> {
+        let ledger: Ledger<Vm> =
+            Ledger::open(Arc::new(self.journal.clone()), gateway::aggregate(&self.vm)).await.map_err(|fault| fault.to_string())?;
+        Ok(ledger.state().clone())
+    }
+
+    /// A replica that says it stands at a point holds exactly what the snapshot of that point froze, and markers never run ahead.
+    pub async fn check_replica(&self) -> Result<(), String> {
+        let replica = self.replica_state().await?;
+        if let ReplicaState::At(point) = replica.state {
+            let log = self.quiet_log().await?;
+            let (commit, _) = log.commit(&self.vm, point.cycle).await.map_err(|fault| fault.to_string())?;
+            for disk in &commit.disks {
+                let name = places::replica(&self.vm, &disk.disk);
+                let held = self.replicas.content(&name).ok_or_else(|| format!("{name} is missing"))?;
+                self.compare(&commit, disk, &held, "the replica")?;
+            }
+        }
+        if let Some(point) = self.vm_state().await?.point {
+            let log = self.quiet_log().await?;
+            match log.receipt(&self.vm, point.commit.cycle).await.map_err(|fault| fault.to_string())? {
+                Some(receipt) if matches!(receipt.verdict, Verdict::Applied { .. }) => {}
+                other => return Err(format!("the gateway builds on cycle {}, whose receipt is {other:?}", point.commit.cycle)),
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, commit: &Commit, disk: &transload::model::commit::DiskCommit, held: &[u8], what: &str) -> Result<(), String> {
+        let marker = disk.marker.as_ref().ok_or("a commit without a marker")?;
+        let frozen = self.source.frozen(&disk.disk, marker).ok_or_else(|| format!("no snapshot has the marker {marker}"))?;
+        if held == frozen {
+            return Ok(());
+        }
+        let place = held.iter().zip(&frozen).position(|(a, b)| a != b);
+        Err(format!("{what} of {} at cycle {} differs from the snapshot, first at {place:?}", disk.disk, commit.cycle))
+    }
+
+    async fn check_end(&self, plan: &Plan) -> Result<(), String> {
+        self.check_replica().await?;
+        let open = self.source.open_snapshots();
+        if open != 0 {
+            return Err(format!("{open} snapshots were left behind"));
+        }
+        let damaged = plan.sink.damaged > 0.0;
+        self.check_every_point(damaged).await
+    }
+
+    /// Every applied cycle can be restored, unless the store itself was damaged afterwards or before.
+    pub async fn check_every_point(&self, damage_possible: bool) -> Result<(), String> {
+        let log = self.quiet_log().await?;
+        let files = MemoryFiles::new(World::new(0));
+        for cycle in log.commits_after(&self.vm, CycleNumber(0)).await.map_err(|fault| fault.to_string())? {
+            let receipt = log.receipt(&self.vm, cycle).await.map_err(|fault| fault.to_string())?;
+            if !receipt.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })) {
+                continue;
+            }
+            let chain = Chain::read(&log, &self.vm, cycle).await.map_err(|fault| fault.to_string())?;
+            for disk in &chain.point().disks {
+                let name = format!("{cycle}-{}", disk.disk);
+                let file = files.open_sized(&name, disk.size.bytes()).await.map_err(|fault| fault.to_string())?;
+                match rebuild::restore(&log, &chain, &disk.disk, &*file).await {
+                    Ok(()) => self.compare(chain.point(), disk, &files.content(&name).unwrap_or_default(), "the restored copy")?,
+                    // A damaged block that a later attempt superseded is never read by the receiver, nor by a restore.
+                    Err(fault) if damage_possible => return Err(format!("an applied cycle does not restore: {fault}")),
+                    Err(fault) => return Err(format!("cycle {cycle} does not restore: {fault}")),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks a running VM for something; for tests that drive a scene by hand.
+pub async fn demand(sender: &mpsc::Sender<Urgency>, urgency: Urgency) {
+    let _ = sender.send(urgency).await;
+}

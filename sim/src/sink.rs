@@ -1,0 +1,143 @@
+//! A store in memory: atomic creates, and every way in which a reply can go wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use transload::log::seal::Sealed;
+use transload::log::sink::{CreateGuarantee, EntriesPage, Entry, Sink, SinkDescription};
+use transload::model::{Extent, Fault};
+
+use crate::world::World;
+
+/// How often things go wrong, as probabilities.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SinkTrouble {
+    /// Nothing happens, and the call fails.
+    pub refused: f64,
+    /// It happens, and the call fails.
+    pub reply_lost: f64,
+    /// A segment is stored with one bit flipped.
+    pub damaged: f64,
+}
+
+#[derive(Clone)]
+pub struct MemorySink {
+    world: World,
+    trouble: SinkTrouble,
+    objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
+}
+
+impl MemorySink {
+    pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
+        MemorySink { world, trouble, objects: Arc::default() }
+    }
+
+    /// The same objects, without trouble: for the oracle.
+    pub fn quiet(&self) -> MemorySink {
+        MemorySink { world: World::new(0), trouble: SinkTrouble::default(), objects: self.objects.clone() }
+    }
+
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.objects.lock().expect("no panics here").keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        self.objects.lock().expect("no panics here").get(key).cloned()
+    }
+
+    /// Replaces or makes an object, as somebody with access to the store would.
+    pub fn tamper(&self, key: &str, bytes: Option<Bytes>) {
+        let mut objects = self.objects.lock().expect("no panics here");
+        match bytes {
+            Some(bytes) => objects.insert(key.to_owned(), bytes),
+            None => objects.remove(key),
+        };
+    }
+
+    pub fn bytes_stored(&self, prefix: &str) -> u64 {
+        let objects = self.objects.lock().expect("no panics here");
+        objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    fn refused(&self) -> Result<(), Fault> {
+        match self.world.chance(self.trouble.refused) {
+            true => Err(Fault::unavailable("the store did not answer")),
+            false => Ok(()),
+        }
+    }
+
+    fn damage(&self, key: &str, bytes: Bytes) -> Bytes {
+        if !key.contains("/seg-") || bytes.is_empty() || !self.world.chance(self.trouble.damaged) {
+            return bytes;
+        }
+        let mut damaged = bytes.to_vec();
+        let place = self.world.below(damaged.len() as u64) as usize;
+        damaged[place] ^= 1 << self.world.below(8);
+        self.world.note(format!("damaged {key}"));
+        damaged.into()
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn describe(&self) -> Result<SinkDescription, Fault> {
+        Ok(SinkDescription { product: "memory".to_owned(), create: CreateGuarantee::Atomic, object_bytes_max: 1 << 40 })
+    }
+
+    async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
+        self.world.step("before put").await;
+        self.refused()?;
+        let stored = self.damage(key, body.bytes().clone());
+        let created = {
+            let mut objects = self.objects.lock().expect("no panics here");
+            match objects.contains_key(key) {
+                true => Err(Fault::conflict(format!("{key} exists"))),
+                false => {
+                    objects.insert(key.to_owned(), stored);
+                    Ok(())
+                }
+            }
+        };
+        self.world.step("after put").await;
+        if self.world.chance(self.trouble.reply_lost) {
+            return Err(Fault::unavailable("the reply was lost"));
+        }
+        created
+    }
+
+    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+        self.world.step("get").await;
+        self.refused()?;
+        let object = self.object(key).ok_or_else(|| Fault::not_found(format!("there is no object {key}")))?;
+        match range {
+            None => Ok(object),
+            Some(range) if range.end() <= object.len() as u64 => Ok(object.slice(range.offset as usize..range.end() as usize)),
+            Some(_) => Err(Fault::invalid(format!("{key} is shorter than the range asked for"))),
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
+        self.world.step("head").await;
+        self.refused()?;
+        Ok(self.object(key).map(|bytes| bytes.len() as u64))
+    }
+
+    async fn entries(&self, prefix: &str, cursor: Option<String>) -> Result<EntriesPage, Fault> {
+        self.world.step("entries").await;
+        self.refused()?;
+        let objects = self.objects.lock().expect("no panics here");
+        let after = cursor.unwrap_or_default();
+        let mut found = objects.iter().filter(|(key, _)| key.starts_with(prefix) && **key > after);
+        let entries: Vec<Entry> = found.by_ref().take(7).map(|(key, bytes)| Entry { key: key.clone(), size: bytes.len() as u64 }).collect();
+        let next = found.next().and(entries.last().map(|entry| entry.key.clone()));
+        Ok(EntriesPage { entries, next })
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        self.world.step("delete").await;
+        let mut objects = self.objects.lock().expect("no panics here");
+        Ok(keys.iter().map(|key| objects.remove(key)).map(|_| Ok(())).collect())
+    }
+}

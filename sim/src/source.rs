@@ -1,0 +1,405 @@
+//! A hypervisor in memory: disks that guests write to, change tracking, snapshots. Keeps what every snapshot froze, for the oracle.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use transload::model::{
+    Closing, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, Finding, Firmware, Marker, OpenedSnapshot, Placement,
+    PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription, VmDefinition, VmRef, VmSummary,
+};
+use transload::pipeline::source::{ByteSource, ChangedPage, Changes, Ended, InventoryPage, Outcome, Source};
+
+use crate::world::World;
+
+const CELL: u64 = 64 * 1024;
+
+/// How often things go wrong, as probabilities.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SourceTrouble {
+    /// The snapshot is made, and nobody learns of it.
+    pub reply_lost: f64,
+    /// A read fails.
+    pub read_fails: f64,
+    /// A snapshot disappears while it is read.
+    pub snapshot_lost: f64,
+    /// The login expires.
+    pub login_expires: f64,
+    /// The page of changes that is left out of every so-manieth answer; for tests of completeness.
+    pub page_dropped: f64,
+}
+
+#[derive(Clone)]
+struct Disk {
+    fingerprint: String,
+    content: Vec<u8>,
+    /// For each cell the sequence number of its last write.
+    written: Vec<u64>,
+}
+
+#[derive(Clone)]
+struct Snapshot {
+    tag: String,
+    disks: BTreeMap<DiskId, (Disk, Marker)>,
+}
+
+struct State {
+    vm: VmRef,
+    name: String,
+    power: PowerState,
+    disks: BTreeMap<DiskId, Disk>,
+    sequence: u64,
+    tracking: u64,
+    snapshots: BTreeMap<String, Snapshot>,
+    next_token: u64,
+    frozen: BTreeMap<(DiskId, Marker), Vec<u8>>,
+    bytes_read: u64,
+}
+
+#[derive(Clone)]
+pub struct MemorySource {
+    world: World,
+    trouble: SourceTrouble,
+    state: Arc<Mutex<State>>,
+}
+
+impl MemorySource {
+    pub fn new(world: World, trouble: SourceTrouble, sizes: &[u64]) -> MemorySource {
+        let disks = sizes.iter().enumerate().map(|(number, size)| (DiskId(format!("disk{number}")), new_disk(&world, number, *size)));
+        let state = State {
+            vm: VmRef { id: "vm-1".to_owned(), fingerprint: "instance-1".to_owned() },
+            name: "db01".to_owned(),
+            power: PowerState::On,
+            disks: disks.collect(),
+            sequence: 1,
+            tracking: 1,
+            snapshots: BTreeMap::new(),
+            next_token: 1,
+            frozen: BTreeMap::new(),
+            bytes_read: 0,
+        };
+        MemorySource { world, trouble, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().expect("no panics here"))
+    }
+
+    pub fn vm(&self) -> VmRef {
+        self.with(|state| state.vm.clone())
+    }
+
+    pub fn open_snapshots(&self) -> usize {
+        self.with(|state| state.snapshots.len())
+    }
+
+    pub fn bytes_read(&self) -> u64 {
+        self.with(|state| state.bytes_read)
+    }
+
+    /// What a disk held when the snapshot with this marker froze it.
+    pub fn frozen(&self, disk: &DiskId, marker: &Marker) -> Option<Vec<u8>> {
+        self.with(|state| state.frozen.get(&(disk.clone(), marker.clone())).cloned())
+    }
+
+    pub fn disk_ids(&self) -> Vec<DiskId> {
+        self.with(|state| state.disks.keys().cloned().collect())
+    }
+
+    /// The guest writes bytes; what is there already is written as well, as guests do.
+    pub fn write(&self, disk: &DiskId, offset: u64, bytes: &[u8]) {
+        self.with(|state| {
+            if state.power != PowerState::On {
+                return;
+            }
+            state.sequence += 1;
+            let sequence = state.sequence;
+            let Some(disk) = state.disks.get_mut(disk) else { return };
+            let end = (offset as usize + bytes.len()).min(disk.content.len());
+            let length = end - offset as usize;
+            disk.content[offset as usize..end].copy_from_slice(&bytes[..length]);
+            for cell in offset / CELL..=(end as u64 - 1) / CELL {
+                disk.written[cell as usize] = sequence;
+            }
+        });
+    }
+
+    /// A few writes of random places, lengths and contents.
+    pub fn churn(&self) {
+        for disk in self.disk_ids() {
+            let size = self.with(|state| state.disks[&disk].content.len() as u64);
+            for _ in 0..self.world.below(6) {
+                let offset = self.world.below(size / 512) * 512;
+                let mut bytes = vec![0; (1 + self.world.below(300)) as usize * 512];
+                if self.world.chance(0.7) {
+                    self.world.fill(&mut bytes);
+                }
+                self.write(&disk, offset, &bytes);
+            }
+        }
+    }
+
+    pub fn grow(&self, disk: &DiskId, by: u64) {
+        self.with(|state| {
+            let disk = state.disks.get_mut(disk).expect("the test names a disk that exists");
+            let size = disk.content.len() + by as usize;
+            disk.content.resize(size, 0);
+            disk.written.resize(size.div_ceil(CELL as usize), 0);
+        });
+    }
+
+    pub fn add_disk(&self, size: u64) -> DiskId {
+        let number = self.with(|state| state.disks.len()) + 100;
+        let disk = new_disk(&self.world, number, size);
+        let id = DiskId(format!("disk{number}"));
+        self.with(|state| state.disks.insert(id.clone(), disk));
+        id
+    }
+
+    pub fn remove_disk(&self, disk: &DiskId) {
+        self.with(|state| state.disks.remove(disk));
+    }
+
+    /// Change tracking begins anew: no marker from before means anything.
+    pub fn reset(&self) {
+        self.with(|state| state.tracking += 1);
+    }
+
+    pub fn lose_snapshots(&self) {
+        self.with(|state| state.snapshots.clear());
+    }
+
+    pub fn power_on(&self) {
+        self.with(|state| state.power = PowerState::On);
+    }
+
+    fn snapshot<T>(&self, token: &SnapshotToken, work: impl FnOnce(&Snapshot) -> T) -> Result<T, Fault> {
+        self.with(|state| match state.snapshots.get(token.as_str()) {
+            Some(snapshot) => Ok(work(snapshot)),
+            None => Err(Fault::not_found(format!("snapshot {token} is gone"))),
+        })
+    }
+
+    fn make_snapshot(&self, tag: &str) -> SnapshotToken {
+        self.with(|state| {
+            if let Some((token, _)) = state.snapshots.iter().find(|(_, snapshot)| snapshot.tag == tag) {
+                return SnapshotToken(token.clone());
+            }
+            let token = format!("snapshot-{}", state.next_token);
+            state.next_token += 1;
+            state.sequence += 1;
+            let marker = Marker(format!("{}/{}", state.tracking, state.sequence));
+            let disks: BTreeMap<_, _> = state.disks.iter().map(|(id, disk)| (id.clone(), (disk.clone(), marker.clone()))).collect();
+            for (id, (disk, marker)) in &disks {
+                state.frozen.insert((id.clone(), marker.clone()), disk.content.clone());
+            }
+            state.snapshots.insert(token.clone(), Snapshot { tag: tag.to_owned(), disks });
+            SnapshotToken(token)
+        })
+    }
+}
+
+fn new_disk(world: &World, number: usize, size: u64) -> Disk {
+    let mut content = vec![0; size as usize];
+    for _ in 0..4 {
+        let offset = world.below(size / 512) as usize * 512;
+        let end = (offset + 200_000).min(content.len());
+        world.fill(&mut content[offset..end]);
+    }
+    Disk { fingerprint: format!("uuid-{number}"), content, written: vec![0; size.div_ceil(CELL) as usize] }
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn describe(&self) -> Result<SourceDescription, Fault> {
+        Ok(SourceDescription { product: "memory".to_owned(), disks_per_host_max: None })
+    }
+
+    async fn inventory(&self, _cursor: Option<String>) -> Result<InventoryPage, Fault> {
+        let vm = self.with(|state| VmSummary {
+            vm: state.vm.clone(),
+            name: state.name.clone(),
+            folder: String::new(),
+            power: state.power,
+            host: "host".to_owned(),
+            guest_os: "other".to_owned(),
+            disks: state
+                .disks
+                .iter()
+                .map(|(id, disk)| DiskSummary { id: id.clone(), label: id.0.clone(), size: disk.content.len() as u64 })
+                .collect(),
+        });
+        Ok(InventoryPage { vms: vec![vm], next: None })
+    }
+
+    async fn preflight(&self, _vm: &VmRef) -> Result<Vec<Finding>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn definition(&self, _vm: &VmRef) -> Result<VmDefinition, Fault> {
+        self.world.step("definition").await;
+        Ok(self.with(|state| VmDefinition {
+            name: state.name.clone(),
+            cpus: 2,
+            memory_mib: 1024,
+            firmware: Firmware::Efi,
+            secure_boot: false,
+            guest_os: "other".to_owned(),
+            nics: Vec::new(),
+            disks: (0..)
+                .zip(state.disks.keys())
+                .map(|(unit, disk)| DiskPlace { disk: disk.clone(), controller: "scsi".to_owned(), controller_number: 0, unit })
+                .collect(),
+        }))
+    }
+
+    async fn placement(&self, _vm: &VmRef) -> Result<Placement, Fault> {
+        Ok(Placement { host: "host".to_owned(), datastores: Vec::new() })
+    }
+
+    async fn enable_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
+        Ok(Outcome::Done(()))
+    }
+
+    async fn reset_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
+        self.reset();
+        Ok(Outcome::Done(()))
+    }
+
+    async fn open_snapshot(&self, _vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome<OpenedSnapshot>, Fault> {
+        self.world.step("before snapshot").await;
+        let token = self.make_snapshot(tag);
+        self.world.step("after snapshot").await;
+        if self.world.chance(self.trouble.reply_lost) {
+            return Err(Fault::unavailable("the reply was lost"));
+        }
+        // Half of the time the caller has to poll.
+        if self.world.chance(0.5) {
+            return Ok(Outcome::Pending { operation: format!("open {token}"), poll_after: Duration::from_secs(2) });
+        }
+        Ok(Outcome::Done(OpenedSnapshot { token, quiesced: true }))
+    }
+
+    async fn close_snapshot(&self, token: &SnapshotToken, _closing: Closing) -> Result<Outcome<Vec<DiskMarker>>, Fault> {
+        self.world.step("before close").await;
+        self.with(|state| state.snapshots.remove(token.as_str()));
+        self.world.step("after close").await;
+        if self.world.chance(self.trouble.reply_lost) {
+            return Err(Fault::unavailable("the reply was lost"));
+        }
+        Ok(Outcome::Done(Vec::new()))
+    }
+
+    async fn release_markers(&self, _vm: &VmRef, _markers: &[DiskMarker]) -> Result<(), Fault> {
+        self.world.step("release").await;
+        Ok(())
+    }
+
+    async fn leftovers(&self, _vm: &VmRef, tag_prefix: &str) -> Result<Vec<SnapshotToken>, Fault> {
+        self.world.step("leftovers").await;
+        Ok(self.with(|state| {
+            let ours = state.snapshots.iter().filter(|(_, snapshot)| snapshot.tag.starts_with(tag_prefix));
+            ours.map(|(token, _)| SnapshotToken(token.clone())).collect()
+        }))
+    }
+
+    async fn disks(&self, token: &SnapshotToken) -> Result<Vec<SnapshotDisk>, Fault> {
+        self.world.step("disks").await;
+        self.snapshot(token, |snapshot| {
+            let disk = |(id, (disk, marker)): (&DiskId, &(Disk, Marker))| SnapshotDisk {
+                id: id.clone(),
+                label: id.0.clone(),
+                fingerprint: disk.fingerprint.clone(),
+                size: DiskSize::new(disk.content.len() as u64).expect("the test uses sizes of real disks"),
+                marker: Some(marker.clone()),
+            };
+            snapshot.disks.iter().map(disk).collect()
+        })
+    }
+
+    async fn changed(&self, token: &SnapshotToken, disk: &DiskId, since: &Marker, cursor: Option<String>) -> Result<Changes, Fault> {
+        self.world.step("changed").await;
+        let (frozen, marker) = self.snapshot(token, |snapshot| snapshot.disks[disk].clone())?;
+        let parse =
+            |marker: &Marker| marker.0.split_once('/').map(|(epoch, sequence)| (epoch.to_owned(), sequence.parse::<u64>().unwrap_or(0)));
+        let (Some((then, sequence)), Some((now, _))) = (parse(since), parse(&marker)) else {
+            return Err(Fault::invalid("no marker of ours"));
+        };
+        if then != now {
+            return Ok(Changes::Resync(ResyncReason { code: "tracking-reset".to_owned(), message: "tracking began anew".to_owned() }));
+        }
+        let size = frozen.content.len() as u64;
+        let mut from: u64 = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+        if self.world.chance(self.trouble.page_dropped) && from + 1024 * 1024 < size {
+            self.world.note("a page of changes is dropped".to_owned());
+            from += 1024 * 1024;
+        }
+        let to = (from + 1024 * 1024).min(size);
+        let cells = from / CELL..to.div_ceil(CELL);
+        let changed = cells.filter(|cell| frozen.written[*cell as usize] > sequence);
+        let extents = changed.map(|cell| Extent::new(cell * CELL, CELL.min(size - cell * CELL))).collect();
+        let next = (to < size).then(|| to.to_string());
+        Ok(Changes::Page(ChangedPage { covers: Extent::new(from, to - from), extents, next }))
+    }
+
+    async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
+        self.world.step("open range").await;
+        self.snapshot(token, |_| ())?;
+        Ok(Box::new(MemoryRange { source: self.clone(), token: token.clone(), disk: disk.clone(), range }))
+    }
+
+    async fn power(&self, _vm: &VmRef, action: PowerAction) -> Result<Outcome<PowerState>, Fault> {
+        self.world.step("power").await;
+        Ok(Outcome::Done(self.with(|state| {
+            state.power = if action == PowerAction::On { PowerState::On } else { PowerState::Off };
+            state.power
+        })))
+    }
+
+    async fn poll(&self, operation: &str) -> Result<Outcome<Ended>, Fault> {
+        self.world.step("poll").await;
+        let token = SnapshotToken(operation.trim_start_matches("open ").to_owned());
+        self.snapshot(&token, |_| ())?;
+        Ok(Outcome::Done(Ended::Opened(OpenedSnapshot { token, quiesced: true })))
+    }
+
+    async fn cancel(&self, _operation: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+struct MemoryRange {
+    source: MemorySource,
+    token: SnapshotToken,
+    disk: DiskId,
+    range: Extent,
+}
+
+#[async_trait]
+impl ByteSource for MemoryRange {
+    fn length(&self) -> u64 {
+        self.range.length
+    }
+
+    async fn fetch(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+        self.source.world.step("fetch").await;
+        let trouble = self.source.trouble;
+        if self.source.world.chance(trouble.read_fails) {
+            return Err(Fault::unavailable("the read failed"));
+        }
+        if self.source.world.chance(trouble.login_expires) {
+            return Err(Fault::auth("the login expired"));
+        }
+        if self.source.world.chance(trouble.snapshot_lost) {
+            self.source.world.note("the snapshot is lost".to_owned());
+            self.source.lose_snapshots();
+        }
+        let from = (self.range.offset + offset) as usize;
+        let length = buffer.len();
+        let bytes = self.source.snapshot(&self.token, |snapshot| snapshot.disks[&self.disk].0.content[from..from + length].to_vec())?;
+        buffer.copy_from_slice(&bytes);
+        self.source.with(|state| state.bytes_read += length as u64);
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What the ends share: the seed, the trace, and the moment of the next crash.
+
+use std::sync::{Arc, Mutex};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use tokio::sync::Notify;
+
+/// One world per seed. Cloning shares it.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    crash: Notify,
+}
+
+struct State {
+    random: ChaCha20Rng,
+    /// Effects until the process dies; none: it lives.
+    fuse: Option<u64>,
+    dead: bool,
+    effects: u64,
+    trace: Vec<String>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let state = State { random: ChaCha20Rng::seed_from_u64(seed), fuse: None, dead: false, effects: 0, trace: Vec::new() };
+        World(Arc::new(Inner { state: Mutex::new(state), crash: Notify::new() }))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.state.lock().expect("nothing panics while it holds the world"))
+    }
+
+    /// One place where the process may die: before and after every effect on an end. Never returns in a process that died.
+    pub async fn step(&self, what: &str) {
+        let dies = self.with(|state| {
+            state.effects += 1;
+            if state.dead {
+                return true;
+            }
+            match &mut state.fuse {
+                Some(0) => {
+                    state.dead = true;
+                    state.trace.push(format!("crash at {what}"));
+                    true
+                }
+                Some(fuse) => {
+                    *fuse -= 1;
+                    false
+                }
+                None => false,
+            }
+        });
+        if dies {
+            self.0.crash.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Lets the process die after so many effects.
+    pub fn light_fuse(&self, effects: u64) {
+        self.with(|state| state.fuse = Some(effects));
+    }
+
+    /// A new process after a crash.
+    pub fn revive(&self) {
+        self.with(|state| {
+            state.dead = false;
+            state.fuse = None;
+        });
+    }
+
+    pub async fn crashed(&self) {
+        self.0.crash.notified().await;
+    }
+
+    pub fn effects(&self) -> u64 {
+        self.with(|state| state.effects)
+    }
+
+    pub fn chance(&self, probability: f64) -> bool {
+        self.with(|state| state.random.random_bool(probability))
+    }
+
+    pub fn below(&self, bound: u64) -> u64 {
+        self.with(|state| state.random.random_range(0..bound))
+    }
+
+    pub fn fill(&self, bytes: &mut [u8]) {
+        self.with(|state| state.random.fill(bytes));
+    }
+
+    /// Adds a line to the trace: the same seed gives the same lines.
+    pub fn note(&self, line: String) {
+        self.with(|state| state.trace.push(line));
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        self.with(|state| state.trace.clone())
+    }
+}
