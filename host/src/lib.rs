@@ -12,3 +12,4 @@ pub mod pipeline;
 pub mod policy;
 pub mod random;
 pub mod receiver;
+pub mod secret;
