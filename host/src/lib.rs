@@ -8,6 +8,7 @@ pub mod files;
 pub mod journal;
 pub mod log;
 pub mod model;
+pub mod net;
 pub mod pipeline;
 pub mod policy;
 pub mod random;
