@@ -2,6 +2,7 @@
 //! ARCHITECTURE.md shows how the modules fit and who may use whom.
 
 pub mod clock;
+pub mod config;
 pub mod cpu;
 pub mod driver;
 pub mod files;
