@@ -15,3 +15,4 @@ pub mod policy;
 pub mod random;
 pub mod receiver;
 pub mod secret;
+pub mod wasm;
