@@ -2,13 +2,17 @@
 //! ARCHITECTURE.md shows how the modules fit and who may use whom.
 
 pub mod clock;
+pub mod config;
 pub mod cpu;
 pub mod driver;
 pub mod files;
 pub mod journal;
 pub mod log;
 pub mod model;
+pub mod net;
 pub mod pipeline;
 pub mod policy;
 pub mod random;
 pub mod receiver;
+pub mod secret;
+pub mod wasm;

@@ -1,0 +1,75 @@
+//! The configuration that `transload init` writes. It parses as it stands (a test says so); what is commented out shows the default.
+
+pub(super) const EXAMPLE: &str = r#"# Transload. `transload check` tries everything in this file and changes nothing.
+# Sizes and times carry their unit: "64 MiB", "2 s", "12 h". Relative paths count from the folder of this file.
+
+# Journal, digest tables and spool.
+state = "/var/lib/transload"
+
+# both: one process sends and receives. On a large site: gateway here, receiver at the target; they meet in the store only.
+role = "both"
+
+# One folder a plugin, as `transload` was installed with or as a vendor ships it.
+plugins = "/usr/lib/transload/plugins"
+
+# What opens the data key of the store. Keep a copy elsewhere: without it nobody can read the replicas' log.
+[key]
+file = "/etc/transload/store.key"
+# passphrase-file = "/etc/transload/store.passphrase"
+
+# ---- where VMs are read from; as many as there are ----------------------------------------------------------------------------------
+[[source]]
+name = "vc1"
+plugin = "vmware-cbt"
+# Secrets are files that only the agent's user can read (chmod 600), or "credential:NAME" for one that systemd hands over.
+secrets = { password = "/etc/transload/vc1.password" }
+config = { url = "https://vcenter.example.test", username = "svc-transload@vsphere.local" }
+
+# How the source is reached. Leave it out when the machine's own certificate authorities and resolver are enough.
+[[source.endpoint]]
+origin = "https://vcenter.example.test"
+trust = "system"
+# trust = { ca-file = "/etc/transload/corp-ca.pem" }
+# trust = { pin = "sha256:…" }          # `transload check` prints the fingerprint that it found
+# address = "10.1.2.3"                  # connect here, like an entry in a hosts file
+# expect = ["10.0.0.0/8"]               # refuse, and never connect to, any other answer of the resolver
+# proxy = { url = "http://proxy.example.test:3128", user = "agent", password-file = "/etc/transload/proxy.password", no-proxy = [".corp.example.test"] }
+# connect-timeout = "10 s"
+# read-timeout = "60 s"
+# connections = 16                      # requests at one time
+
+# ---- the store that the replication log is written to ---------------------------------------------------------------------------------
+[sink]
+name = "store"
+plugin = "storage-s3"
+secrets = { secret-key = "/etc/transload/s3.secret-key" }
+config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket = "transload", access-key = "AKIAEXAMPLE" }
+
+# ---- how ------------------------------------------------------------------------------------------------------------------------------
+[replication]
+# interval-min = "1 h"        # a snapshot stuns a busy VM for a moment, so not more often than this
+# interval-max = "12 h"       # a delta that waits grows, so not less often than this
+# in-flight = "64 MiB"        # bytes between source and store: bounds memory, and what is sent again after a crash
+# segment = "16 MiB"          # size of an object with blocks; 16 MiB is also the largest
+# compression-level = 1       # zstd; higher levels save little on disks
+# quiesce = true              # ask guests to flush their file systems first
+# poll = "2 s"                # how soon receipts and commands are noticed
+# disks-at-once = 4           # disks read at one time
+
+# ---- which VMs ------------------------------------------------------------------------------------------------------------------------
+# By name, by "folder/name", or by instance UUID. With one source the short form is enough: vms = ["db01", "web01"], above the first [table].
+[[vm]]
+name = "db01"
+source = "vc1"
+# target-size-max = "4 TiB"   # refuse disks that the target could not take
+
+# ---- where replicas go ----------------------------------------------------------------------------------------------------------------
+[receiver]
+replicas = "/var/lib/transload/replicas"
+
+# A disk on a block device instead of a raw file:
+# [[receiver.device]]
+# vm = "db01"
+# disk = "scsi0:0"
+# path = "/dev/disk/by-id/virtio-target-1"
+"#;

@@ -1,0 +1,302 @@
+//! The configuration: one TOML file, checked whole before anything starts.
+//!
+//! Everything that is wrong is said at once. Unknown keys are errors, units are part of the values, and every default stands here beside
+//! its reason. Secrets are never in the file: it names the files they are in.
+
+mod endpoint;
+mod example;
+mod plugin;
+mod replication;
+pub mod strict;
+pub mod units;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use endpoint::EndpointConfig;
+pub use plugin::{Opened, PluginConfig};
+pub use replication::Replication;
+use units::Bytes;
+
+use plugin::PluginText;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Journal, digest tables, spool.
+    pub state: PathBuf,
+    pub role: Role,
+    /// What opens the data key of the store.
+    pub key: KeyConfig,
+    pub sources: Vec<PluginConfig>,
+    pub sink: PluginConfig,
+    pub replication: Replication,
+    pub vms: Vec<VmConfig>,
+    pub receiver: Option<ReceiverConfig>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Both,
+    Gateway,
+    Receiver,
+}
+
+impl Role {
+    pub fn sends(self) -> bool {
+        matches!(self, Role::Both | Role::Gateway)
+    }
+
+    pub fn receives(self) -> bool {
+        matches!(self, Role::Both | Role::Receiver)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyConfig {
+    /// Random bytes in a file.
+    File(PathBuf),
+    /// Words that a person can keep on paper; stretched with Argon2id.
+    PassphraseFile(PathBuf),
+}
+
+impl KeyConfig {
+    pub fn path(&self) -> &Path {
+        match self {
+            KeyConfig::File(path) | KeyConfig::PassphraseFile(path) => path,
+        }
+    }
+}
+
+/// A VM that is replicated.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VmConfig {
+    /// Its name, `folder/name`, or its instance UUID, when a name is not enough to tell it from others.
+    pub name: String,
+    /// The source it is on; may be left out when there is one source only.
+    #[serde(default)]
+    pub source: String,
+    /// The largest disk that the target can take; a larger one stops at preflight and not after a day of copying.
+    pub target_size_max: Option<Bytes>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReceiverConfig {
+    /// Replicas are raw files in here, unless a disk has a device of its own.
+    pub replicas: Option<PathBuf>,
+    #[serde(default, rename = "device")]
+    pub devices: Vec<DeviceConfig>,
+}
+
+/// A disk whose replica is a block device.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceConfig {
+    pub vm: String,
+    pub disk: String,
+    pub path: PathBuf,
+}
+
+/// All that is wrong with a configuration, one sentence a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub file: Option<PathBuf>,
+    pub wrong: Vec<String>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "the configuration {} cannot be used; nothing was started and nothing was touched:", file.display())?,
+            None => write!(f, "the configuration cannot be used; nothing was started and nothing was touched:")?,
+        }
+        self.wrong.iter().try_for_each(|why| write!(f, "\n  - {why}"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ConfigText {
+    /// Where Debian keeps the state of services.
+    #[serde(default = "default_state")]
+    state: PathBuf,
+    /// A small site runs both ends in one process.
+    #[serde(default = "default_role")]
+    role: Role,
+    /// Where the package installs them.
+    #[serde(default = "default_plugins")]
+    plugins: PathBuf,
+    key: Option<KeyConfig>,
+    #[serde(default)]
+    source: Vec<PluginText>,
+    sink: Option<PluginText>,
+    #[serde(default)]
+    replication: Replication,
+    #[serde(default)]
+    vm: Vec<VmConfig>,
+    /// VMs of the only source, for which the name says everything.
+    #[serde(default)]
+    vms: Vec<String>,
+    receiver: Option<ReceiverConfig>,
+}
+
+fn default_state() -> PathBuf {
+    "/var/lib/transload".into()
+}
+
+fn default_role() -> Role {
+    Role::Both
+}
+
+fn default_plugins() -> PathBuf {
+    "/usr/lib/transload/plugins".into()
+}
+
+impl Config {
+    /// Reads and checks the file and everything it names: after this the secrets exist and can be read.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let failed = |wrong| ConfigError { file: Some(path.to_owned()), wrong };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(vec![format!("it cannot be read: {error}")]))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let config = Config::parse(&text, folder).map_err(|error| failed(error.wrong))?;
+        let mut wrong: Vec<String> = Vec::new();
+        for plugin in config.sources.iter().chain([&config.sink]) {
+            wrong.extend(plugin.open().err().unwrap_or_default());
+        }
+        match wrong.is_empty() {
+            true => Ok(config),
+            false => Err(failed(wrong)),
+        }
+    }
+
+    /// Checks the text alone; touches no file. Relative paths count from `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Config, ConfigError> {
+        let failed = |wrong| ConfigError { file: None, wrong };
+        let text: ConfigText = strict::parse(text).map_err(failed)?;
+        text.check(folder).map_err(failed)
+    }
+
+    /// What `transload init` writes.
+    pub fn commented_example() -> &'static str {
+        example::EXAMPLE
+    }
+}
+
+impl ConfigText {
+    fn check(self, folder: &Path) -> Result<Config, Vec<String>> {
+        let mut wrong = Vec::new();
+        let plugins = folder.join(&self.plugins);
+        let mut sources = Vec::new();
+        let any_source = !self.source.is_empty();
+        for source in self.source {
+            match source.check("source", folder, &plugins) {
+                Ok(source) => sources.push(source),
+                Err(all) => wrong.extend(all),
+            }
+        }
+        let no_sink = || vec!["there is no [sink]: the replication log needs a store, which gateway and receiver share".to_owned()];
+        let sink = self.sink.ok_or_else(no_sink).and_then(|sink| sink.check("sink", folder, &plugins));
+        let sink = sink.map_err(|all| wrong.extend(all)).ok();
+        if self.key.is_none() {
+            wrong.push("there is no [key]: say with file = \"…\" what opens the data key of the store".to_owned());
+        }
+        let mut names = BTreeSet::new();
+        for source in &sources {
+            if !names.insert(&source.name) {
+                wrong.push(format!("two sources are named {:?}: give each a name of its own", source.name));
+            }
+        }
+        if self.role.sends() && !any_source {
+            wrong.push("there is no [[source]]: a gateway needs one; with role = \"receiver\" none is needed".to_owned());
+        }
+        let vms = chosen_vms(self.vm, self.vms, &sources, &mut wrong);
+        wrong.extend(self.replication.check());
+        let receiver = self.receiver.map(|receiver| receiver.below(folder));
+        match &receiver {
+            None if self.role.receives() => wrong.push("there is no [receiver]: say with replicas = \"…\" where replicas go".to_owned()),
+            Some(receiver) => receiver.check(&mut wrong),
+            None => {}
+        }
+        let key = self.key.map(|key| match key {
+            KeyConfig::File(path) => KeyConfig::File(folder.join(path)),
+            KeyConfig::PassphraseFile(path) => KeyConfig::PassphraseFile(folder.join(path)),
+        });
+        match (sink, key) {
+            (Some(sink), Some(key)) if wrong.is_empty() => {
+                let state = folder.join(self.state);
+                Ok(Config { state, role: self.role, key, sources, sink, replication: self.replication, vms, receiver })
+            }
+            _ => Err(wrong),
+        }
+    }
+}
+
+fn chosen_vms(tables: Vec<VmConfig>, names: Vec<String>, sources: &[PluginConfig], wrong: &mut Vec<String>) -> Vec<VmConfig> {
+    let short = names.into_iter().map(|name| VmConfig { name, source: String::new(), target_size_max: None });
+    let mut vms: Vec<VmConfig> = tables.into_iter().chain(short).collect();
+    let mut seen = BTreeSet::new();
+    for vm in &mut vms {
+        match (vm.source.as_str(), sources) {
+            ("", [only]) => vm.source = only.name.clone(),
+            // What is wrong with the sources is said already.
+            ("", []) => {}
+            ("", _) => wrong.push(format!("VM {:?} does not say which source it is on: add source = \"…\"", vm.name)),
+            (named, [_, ..]) if sources.iter().all(|source| source.name != named) => {
+                wrong.push(format!("VM {:?} is on source {named:?}, but there is no such source", vm.name));
+            }
+            _ => {}
+        }
+        if vm.name.trim().is_empty() {
+            wrong.push("a VM has no name".to_owned());
+        }
+        if !seen.insert((vm.source.clone(), vm.name.clone())) {
+            wrong.push(format!("VM {:?} is listed twice", vm.name));
+        }
+    }
+    vms
+}
+
+impl ReceiverConfig {
+    fn below(mut self, folder: &Path) -> ReceiverConfig {
+        self.replicas = self.replicas.map(|path| folder.join(path));
+        self
+    }
+
+    fn check(&self, wrong: &mut Vec<String>) {
+        if self.replicas.is_none() && self.devices.is_empty() {
+            wrong.push("[receiver] has neither replicas nor a device: there is no place for replicas".to_owned());
+        }
+        let mut paths = BTreeSet::new();
+        let mut disks = BTreeSet::new();
+        for device in &self.devices {
+            if !device.path.is_absolute() {
+                wrong.push(format!("device {} of {} {} must be an absolute path", device.path.display(), device.vm, device.disk));
+            }
+            if !paths.insert(&device.path) {
+                wrong.push(format!("device {} is given to two disks; one would overwrite the other", device.path.display()));
+            }
+            if !disks.insert((&device.vm, &device.disk)) {
+                wrong.push(format!("disk {} of VM {} has two devices", device.disk, device.vm));
+            }
+        }
+    }
+}
+
+/// A secret's place: a path counts from the configuration's folder, a systemd credential is a name.
+fn place(folder: &Path, text: &str) -> String {
+    match text.starts_with("credential:") {
+        true => text.to_owned(),
+        false => folder.join(text).to_string_lossy().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! `[replication]`: how often, how much at once, how hard to compress.
+
+use serde::Deserialize;
+
+use super::units::{Bytes, Span};
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Replication {
+    /// Not more often than this. A snapshot stuns a busy VM for a moment, so the shortest usual interval is an hour.
+    pub interval_min: Span,
+    /// Not less often than this, however much changes: a delta that waits grows.
+    pub interval_max: Span,
+    /// Bytes between the source and the store at one time. It bounds memory, and what is sent again after a crash.
+    pub in_flight: Bytes,
+    /// The size of an object with blocks: large enough that requests cost little, small enough to retry.
+    pub segment: Bytes,
+    /// zstd level. 1 outruns a 10 Gbit/s link on one core; higher ones save little on disks.
+    pub compression_level: u8,
+    /// Ask the guest to flush its file systems, so that replicas are more than crash-consistent.
+    pub quiesce: bool,
+    /// How often the store is looked at for receipts and commands. Two seconds are felt as at once, and cost some 40,000 requests a day.
+    pub poll: Span,
+    /// Disks that are read at one time over all VMs: one fills a link, four keep it full between disks.
+    pub disks_at_once: u16,
+}
+
+impl Default for Replication {
+    fn default() -> Replication {
+        Replication {
+            interval_min: Span::seconds(3600),
+            interval_max: Span::seconds(12 * 3600),
+            in_flight: Bytes::mib(64),
+            segment: Bytes::mib(16),
+            compression_level: 1,
+            quiesce: true,
+            poll: Span::seconds(2),
+            disks_at_once: 4,
+        }
+    }
+}
+
+impl Replication {
+    pub(super) fn check(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut unless = |holds: bool, why: &str| {
+            if !holds {
+                wrong.push(format!("[replication] {why}"));
+            }
+        };
+        unless(self.interval_min <= self.interval_max, "interval-min is longer than interval-max");
+        unless(self.interval_min.0.as_secs() >= 60, "interval-min is shorter than a minute; a source spends that on one snapshot");
+        unless(
+            (Bytes::mib(1)..=Bytes::mib(16)).contains(&self.segment),
+            "segment must be between 1 MiB and 16 MiB: the format knows no larger one",
+        );
+        unless(self.in_flight >= Bytes(self.segment.0.saturating_mul(2)), "in-flight must hold at least two segments");
+        unless(self.in_flight <= Bytes::mib(4096), "in-flight is memory; more than 4 GiB of it is a mistake");
+        unless((1..=19).contains(&self.compression_level), "compression-level must be between 1 and 19");
+        unless(self.poll.0.as_millis() >= 100, "poll must be at least 100 ms");
+        unless(self.disks_at_once >= 1, "disks-at-once must be at least 1");
+        wrong
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a component may be linked at all. Decided from what it imports and exports, before any of its code runs.
+//!
+//! One line per import that is not covered, in words that its vendor can act on.
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::grants::Grants;
+use super::manifest::{Kind, Manifest};
+
+/// The contract that this host offers. Within 0.1 every later patch only adds.
+const CONTRACT: &str = "0.1";
+
+pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, grants: &Grants) -> Result<(), Vec<String>> {
+    let mut reasons = Vec::new();
+    if matches!(manifest.kind, Kind::Cutover | Kind::Launcher) {
+        reasons.push(format!("it is a {} plugin, and this version of Transload runs source and sink plugins only", manifest.kind.word()));
+    }
+    if !fits_contract(&manifest.wit) {
+        reasons.push(format!("it was built against transload:plugin {}, and this host offers {CONTRACT}", manifest.wit));
+    }
+    let kind = component.component_type();
+    for (name, import) in kind.imports(engine) {
+        if !only_types(engine, &import.ty)
+            && let Err(why) = cover(name, grants)
+        {
+            reasons.push(format!("it imports {name}: {why}"));
+        }
+    }
+    let wanted = format!("transload:plugin/{}", manifest.kind.word());
+    if reasons.is_empty() && !kind.exports(engine).any(|(name, _)| interface(name).0 == wanted) {
+        reasons.push(format!("it does not export {wanted}, which a {} plugin must", manifest.kind.word()));
+    }
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(reasons),
+    }
+}
+
+/// An interface without functions grants nothing.
+fn only_types(engine: &Engine, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
+        }
+        ComponentItem::Type(_) | ComponentItem::Resource(_) => true,
+        _ => false,
+    }
+}
+
+/// "pkg:ns/name@1.2.3" as interface and version.
+fn interface(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}
+
+fn fits_contract(version: &str) -> bool {
+    version.strip_prefix(CONTRACT).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn cover(import: &str, grants: &Grants) -> Result<(), String> {
+    let (interface, version) = interface(import);
+    let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
+    let not_offered = "is part of the contract, but this host does not offer it yet; build the plugin without it";
+    match (package, name) {
+        ("transload:plugin", _) if !fits_contract(version) => Err(format!("this host offers version {CONTRACT} of it")),
+        ("transload:plugin", "bulk" | "sessions" | "config" | "log" | "clock") => Ok(()),
+        ("transload:plugin", "http") if grants.http.is_empty() => {
+            Err("no origin is granted; the manifest must ask for them under [[http]], and the configuration must fill them in".to_owned())
+        }
+        ("transload:plugin", "http") => Ok(()),
+        ("transload:plugin", "secrets") if !grants.signs() => {
+            Err("no secret is granted for signing; the manifest must ask for one with sign-chain".to_owned())
+        }
+        ("transload:plugin", "secrets") => Ok(()),
+        ("transload:plugin", "readers" | "files" | "streams" | "netfilter") => Err(format!("{name} {not_offered}")),
+        ("wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:cli", _) => inert(package, name),
+        ("wasi:sockets" | "wasi:http", _) => {
+            Err("raw network is never granted; send requests by transload:plugin/http (componentize-py: --stub-wasi; jco: disableFeatures)"
+                .to_owned())
+        }
+        ("wasi:filesystem", _) => {
+            Err("ambient files are never granted; keep state in tokens and sessions (componentize-py: --stub-wasi)".to_owned())
+        }
+        _ => Err("this host knows no such interface".to_owned()),
+    }
+}
+
+/// The WASI interfaces that lead nowhere: an empty environment, closed streams, a clock and random numbers.
+fn inert(package: &str, name: &str) -> Result<(), String> {
+    const INERT: &[(&str, &[&str])] = &[
+        ("wasi:io", &["error", "poll", "streams"]),
+        ("wasi:clocks", &["wall-clock", "monotonic-clock"]),
+        ("wasi:random", &["random", "insecure", "insecure-seed"]),
+        (
+            "wasi:cli",
+            &[
+                "environment",
+                "exit",
+                "stdin",
+                "stdout",
+                "stderr",
+                "terminal-input",
+                "terminal-output",
+                "terminal-stdin",
+                "terminal-stdout",
+                "terminal-stderr",
+            ],
+        ),
+    ];
+    match INERT.iter().any(|(known, names)| *known == package && names.contains(&name)) {
+        true => Ok(()),
+        false => Err("this host knows no such interface".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::engine::engine;
+
+    const MANIFEST: &str = "name = \"x\"\nkind = \"sink\"\nversion = \"1\"\nwit = \"0.1.0\"\ncomponent = \"x.wasm\"\nsha256 = \"\"\n";
+
+    fn refused(manifest: &str, component: &str) -> Vec<String> {
+        let engine = engine().unwrap();
+        let component = Component::new(&engine, wat::parse_str(component).unwrap()).unwrap();
+        let manifest = crate::config::strict::parse(manifest).unwrap();
+        admit(&engine, &component, &manifest, &Grants::default()).unwrap_err()
+    }
+
+    #[test]
+    fn each_import_that_is_not_covered_is_refused_in_words_its_vendor_can_act_on() {
+        let names = [
+            "transload:plugin/http@0.1.0",
+            "transload:plugin/secrets@0.1.0",
+            "transload:plugin/files@0.1.0",
+            "transload:plugin/log@0.2.0",
+            "wasi:sockets/tcp@0.2.6",
+            "wasi:filesystem/preopens@0.2.6",
+            "wasi:cli/run@0.2.6",
+            "vendor:own/thing",
+        ];
+        let imports: String = names.iter().map(|name| format!("(import \"{name}\" (instance (export \"f\" (func))))\n")).collect();
+        let said =
+            refused(MANIFEST, &format!("(component {imports} (import \"transload:plugin/bulk@0.1.0\" (instance (export \"f\" (func)))))"));
+        assert_eq!(
+            said,
+            [
+                "it imports transload:plugin/http@0.1.0: no origin is granted; the manifest must ask for them under [[http]], and the \
+             configuration must fill them in",
+                "it imports transload:plugin/secrets@0.1.0: no secret is granted for signing; the manifest must ask for one with sign-chain",
+                "it imports transload:plugin/files@0.1.0: files is part of the contract, but this host does not offer it yet; build the plugin \
+             without it",
+                "it imports transload:plugin/log@0.2.0: this host offers version 0.1 of it",
+                "it imports wasi:sockets/tcp@0.2.6: raw network is never granted; send requests by transload:plugin/http (componentize-py: \
+             --stub-wasi; jco: disableFeatures)",
+                "it imports wasi:filesystem/preopens@0.2.6: ambient files are never granted; keep state in tokens and sessions (componentize-py: \
+             --stub-wasi)",
+                "it imports wasi:cli/run@0.2.6: this host knows no such interface",
+                "it imports vendor:own/thing: this host knows no such interface",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_kind_and_the_contract_must_be_hosted_here() {
+        assert_eq!(
+            refused(&MANIFEST.replace("\"sink\"", "\"cutover\"").replace("0.1.0", "0.2.0"), "(component)"),
+            [
+                "it is a cutover plugin, and this version of Transload runs source and sink plugins only",
+                "it was built against transload:plugin 0.2.0, and this host offers 0.1",
+            ]
+        );
+        assert_eq!(refused(MANIFEST, "(component)"), ["it does not export transload:plugin/sink, which a sink plugin must"]);
+    }
+
+    #[test]
+    fn an_interface_that_holds_only_types_needs_no_grant() {
+        let component = "(component (import \"transload:plugin/files@0.1.0\" (instance (type $t u32) (export \"t\" (type (eq $t))))))";
+        assert_eq!(refused(MANIFEST, component), ["it does not export transload:plugin/sink, which a sink plugin must"]);
+    }
+}

@@ -1,0 +1,159 @@
+//! The engine that all components run in, and the loading of a configured plugin: read, check, grant, admit, compile, link.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, random};
+use wasmtime_wasi::random::WasiRandom;
+
+use super::admission;
+use super::bindings::{self, sink, source};
+use super::instances::Instances;
+use super::manifest::{Kind, Package};
+use super::plugin::{Plugin, PluginRefused};
+use super::sink::PluginSink;
+use super::source::PluginSource;
+use super::state::InstanceState;
+use crate::clock::Clock;
+use crate::config::PluginConfig;
+
+/// How soon a busy guest lets go of its thread.
+const EPOCH: Duration = Duration::from_millis(10);
+
+/// Loads plugins. One value serves the whole process.
+pub struct PluginHost {
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    /// By the SHA-256 of the component, so that two sources with one plugin compile it once.
+    compiled: Mutex<BTreeMap<String, Component>>,
+}
+
+struct Loaded {
+    plugin: Arc<Plugin>,
+    component: Component,
+    linker: Linker<InstanceState>,
+}
+
+impl PluginHost {
+    pub fn new(clock: Arc<dyn Clock>) -> anyhow::Result<PluginHost> {
+        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default() })
+    }
+
+    pub async fn source(&self, config: &PluginConfig) -> Result<PluginSource, PluginRefused> {
+        let loaded = self.load(config, Kind::Source).await?;
+        let refused = |error: wasmtime::Error| unusable(config, &error);
+        let pre = loaded.linker.instantiate_pre(&loaded.component).map_err(refused)?;
+        let pre = source::SourcePluginPre::new(pre).map_err(refused)?;
+        let control = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre.clone());
+        let data = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre);
+        Ok(PluginSource::new(loaded.plugin, control, data))
+    }
+
+    pub async fn sink(&self, config: &PluginConfig) -> Result<PluginSink, PluginRefused> {
+        let loaded = self.load(config, Kind::Sink).await?;
+        let refused = |error: wasmtime::Error| unusable(config, &error);
+        let pre = loaded.linker.instantiate_pre(&loaded.component).map_err(refused)?;
+        let pre = sink::SinkPluginPre::new(pre).map_err(refused)?;
+        let control = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre.clone());
+        let data = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre);
+        Ok(PluginSink::new(loaded.plugin, control, data))
+    }
+
+    async fn load(&self, config: &PluginConfig, wanted: Kind) -> Result<Loaded, PluginRefused> {
+        let refused = |reasons| PluginRefused { plugin: config.name.clone(), reasons };
+        let package = Package::read(&config.folder).map_err(refused)?;
+        if package.manifest.kind != wanted {
+            return Err(refused(vec![format!(
+                "{} is a {} plugin, but it is configured as a {}",
+                package.manifest.name,
+                package.manifest.kind.word(),
+                wanted.word()
+            )]));
+        }
+        let opened = config.open().map_err(refused)?;
+        let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone()).map_err(refused)?;
+        let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
+        admission::admit(&self.engine, &component, &package.manifest, plugin.grants()).map_err(refused)?;
+        let linker = linker(&self.engine).map_err(|error| unusable(config, &error))?;
+        Ok(Loaded { plugin: Arc::new(plugin), component, linker })
+    }
+
+    async fn compile(&self, sha256: String, bytes: Vec<u8>) -> Result<Component, String> {
+        if let Some(known) = self.compiled.lock().expect("no holder of this lock panics").get(&sha256) {
+            return Ok(known.clone());
+        }
+        let engine = self.engine.clone();
+        // Compiling takes from a tenth of a second to ten; the threads that wait for the network must not wait for it.
+        let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
+        let component = compiled
+            .map_err(|error| format!("its component could not be compiled: {error}"))?
+            .map_err(|error| format!("its component is no WebAssembly component that this host can run: {error:#}"))?;
+        self.compiled.lock().expect("no holder of this lock panics").insert(sha256, component.clone());
+        Ok(component)
+    }
+}
+
+fn unusable(config: &PluginConfig, error: &wasmtime::Error) -> PluginRefused {
+    let reason = format!("its component does not fit the contract: {error:#}");
+    PluginRefused { plugin: config.name.clone(), reasons: vec![reason] }
+}
+
+/// Epochs interrupt a guest that computes; they cost less than counting its instructions.
+pub fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    let engine = Engine::new(&config)?;
+    let weak = engine.weak();
+    std::thread::Builder::new().name("plugin-epoch".to_owned()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    })?;
+    Ok(engine)
+}
+
+/// All that this host offers. What a plugin may do with it is in its grants; what it may not even see was refused by admission.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    type Own = HasSelf<InstanceState>;
+    bindings::types::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::bulk::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::http::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::secrets::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::sessions::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::config::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::log::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::clock::add_to_linker::<_, Own>(l, |state| state)?;
+    link_inert(l)?;
+    Ok(linker)
+}
+
+/// What every toolchain's standard library wants to find. It leads nowhere: see `InstanceState::new`.
+fn link_inert(l: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    type State = InstanceState;
+    wasmtime_wasi_io::add_to_linker_async(l)?;
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! What one configured plugin may reach: the manifest's wishes, filled in and approved by the operator's configuration.
+//!
+//! An origin that is made of configured values is approved by them. One that the manifest spells out itself is approved by an
+//! `[[endpoint]]` that the operator wrote for it. A secret is approved by its file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manifest::{Manifest, SignChainWish};
+use crate::config::Opened;
+use crate::model::Fault;
+use crate::net::Origin;
+use crate::secret::Secret;
+
+pub type SignChain = SignChainWish;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrant {
+    pub origin: Origin,
+    pub methods: BTreeSet<String>,
+    pub paths: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SecretGrant {
+    pub value: Secret,
+    /// Where it may stand in a request.
+    pub origins: Vec<Origin>,
+    pub sign_chain: Option<SignChain>,
+}
+
+#[derive(Debug, Default)]
+pub struct Grants {
+    pub http: Vec<HttpGrant>,
+    pub(super) secrets: BTreeMap<String, SecretGrant>,
+}
+
+impl Grants {
+    /// Says everything that does not fit between the manifest and the configuration.
+    pub fn decide(manifest: &Manifest, config: &toml::Table, opened: &Opened) -> Result<Grants, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut grants = Grants::default();
+        let approved: BTreeSet<&Origin> = opened.endpoints.iter().map(|endpoint| &endpoint.origin).collect();
+        for wish in &manifest.http {
+            match resolve(&wish.origin, config) {
+                Ok(Some(Resolved { origin, configured })) if configured || approved.contains(&origin) => {
+                    let methods = wish.methods.iter().map(|method| method.to_ascii_uppercase()).collect();
+                    grants.http.push(HttpGrant { origin, methods, paths: wish.paths.clone() });
+                }
+                Ok(Some(Resolved { origin, .. })) => wrong.push(format!(
+                    "the plugin asks for {origin} ({}); approve it with an endpoint for this origin, or use another plugin",
+                    wish.reason
+                )),
+                // Made of a setting that is not there: not asked for in this configuration.
+                Ok(None) => {}
+                Err(why) => wrong.push(why),
+            }
+        }
+        let known: BTreeSet<&Origin> = grants.http.iter().map(|grant| &grant.origin).collect();
+        for endpoint in &opened.endpoints {
+            if !known.contains(&endpoint.origin) {
+                wrong.push(format!("an endpoint is given for {}, but the plugin never goes there", endpoint.origin));
+            }
+        }
+        let mut unused: BTreeSet<&String> = opened.secrets.keys().collect();
+        for wish in &manifest.secrets {
+            unused.remove(&wish.name);
+            let Some(value) = opened.secrets.get(&wish.name) else {
+                if !wish.optional {
+                    wrong.push(format!("the plugin needs the secret {:?} ({}): add it under secrets", wish.name, wish.reason));
+                }
+                continue;
+            };
+            let origins = wish.origins.iter().filter_map(|origin| match resolve(origin, config) {
+                Ok(resolved) => resolved.map(|resolved| resolved.origin).filter(|origin| known.contains(origin)),
+                Err(why) => {
+                    wrong.push(why);
+                    None
+                }
+            });
+            let grant = SecretGrant { value: value.clone(), origins: origins.collect(), sign_chain: wish.sign_chain.clone() };
+            grants.secrets.insert(wish.name.clone(), grant);
+        }
+        wrong.extend(unused.into_iter().map(|name| format!("the secret {name:?} is given, but the plugin does not know it")));
+        match wrong.is_empty() {
+            true => Ok(grants),
+            false => Err(wrong),
+        }
+    }
+
+    pub fn secret(&self, name: &str) -> Result<&SecretGrant, Fault> {
+        self.secrets.get(name).ok_or_else(|| Fault::denied(format!("no secret {name:?} is granted to this plugin")))
+    }
+
+    /// The secret, if it may stand in a request to this origin.
+    pub fn secret_for(&self, name: &str, origin: &Origin) -> Result<&Secret, Fault> {
+        let grant = self.secret(name)?;
+        match grant.origins.contains(origin) {
+            true => Ok(&grant.value),
+            false => Err(Fault::denied(format!("the secret {name:?} may not go to {origin}"))),
+        }
+    }
+
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.values().map(|grant| &grant.value)
+    }
+
+    pub fn origins(&self) -> BTreeSet<Origin> {
+        self.http.iter().map(|grant| grant.origin.clone()).collect()
+    }
+
+    pub fn signs(&self) -> bool {
+        self.secrets.values().any(|grant| grant.sign_chain.is_some())
+    }
+}
+
+struct Resolved {
+    origin: Origin,
+    /// Whether the host came from the operator's own values.
+    configured: bool,
+}
+
+/// Fills `{config.KEY}`, `{config.KEY.scheme}` and `{config.KEY.authority}`. None when the operator did not set a key.
+fn resolve(template: &str, config: &toml::Table) -> Result<Option<Resolved>, String> {
+    let mut filled = String::new();
+    let mut configured = false;
+    let mut rest = template;
+    while let Some((before, behind)) = rest.split_once('{') {
+        filled.push_str(before);
+        let broken = || format!("the manifest's origin {template:?} is not written right");
+        let (name, after) = behind.split_once('}').ok_or_else(broken)?;
+        let name = name.strip_prefix("config.").ok_or_else(broken)?;
+        let (key, part) = name.split_once('.').unwrap_or((name, ""));
+        let text = match config.get(key) {
+            None => return Ok(None),
+            Some(toml::Value::String(text)) => text.clone(),
+            Some(toml::Value::Integer(number)) => number.to_string(),
+            Some(_) => return Err(format!("the setting {key:?} must be text, because the plugin's origin is made of it")),
+        };
+        match part {
+            "" => filled.push_str(&text),
+            "scheme" | "authority" => {
+                let origin = Origin::parse(&text).map_err(|why| format!("the setting {key:?}: {why}"))?.to_string();
+                let (scheme, authority) = origin.split_once("://").unwrap_or_default();
+                filled.push_str(if part == "scheme" { scheme } else { authority });
+            }
+            _ => return Err(broken()),
+        }
+        configured = true;
+        rest = after;
+    }
+    filled.push_str(rest);
+    let origin = Origin::parse(&filled).map_err(|why| format!("the plugin's origin {template:?} becomes {filled:?}: {why}"))?;
+    Ok(Some(Resolved { origin, configured }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Endpoint;
+
+    fn manifest(wishes: &str) -> Manifest {
+        let head = "name = \"x\"\nkind = \"sink\"\nversion = \"1\"\nwit = \"0.1.0\"\ncomponent = \"x.wasm\"\nsha256 = \"\"\n";
+        crate::config::strict::parse(&format!("{head}{wishes}")).unwrap()
+    }
+
+    fn config(text: &str) -> toml::Table {
+        text.parse().unwrap()
+    }
+
+    fn opened(secrets: &[&str], origins: &[&str]) -> Opened {
+        Opened {
+            secrets: secrets.iter().map(|name| (name.to_string(), Secret::new("value"))).collect(),
+            endpoints: origins.iter().map(|origin| Endpoint::usual(Origin::parse(origin).unwrap())).collect(),
+        }
+    }
+
+    const S3: &str = r#"
+[[http]]
+origin = "{config.endpoint}"
+methods = ["get", "PUT"]
+paths = ["/"]
+reason = "objects"
+[[http]]
+origin = "{config.endpoint.scheme}://{config.bucket}.{config.endpoint.authority}"
+methods = ["GET"]
+paths = ["/"]
+reason = "objects of a bucket with a name of its own"
+[[http]]
+origin = "https://{config.region}.sts.test"
+methods = ["GET"]
+paths = ["/"]
+reason = "only with a region"
+[[secret]]
+name = "secret-key"
+sign-chain = { steps-min = 5, prefix = "AWS4" }
+reason = "signs"
+[[secret]]
+name = "token"
+optional = true
+origins = ["{config.endpoint}"]
+reason = "logs in"
+"#;
+
+    #[test]
+    fn origins_are_made_of_the_operators_values() {
+        let settings = config("endpoint = \"https://s3.test:9000/ignored\"\nbucket = \"b\"");
+        let grants = Grants::decide(&manifest(S3), &settings, &opened(&["secret-key", "token"], &[])).unwrap();
+        let origins: Vec<String> = grants.origins().iter().map(ToString::to_string).collect();
+        assert_eq!(origins, ["https://b.s3.test:9000", "https://s3.test:9000"]);
+        let s3 = Origin::parse("https://s3.test:9000").unwrap();
+        assert!(grants.secret_for("token", &s3).is_ok());
+        assert_eq!(
+            grants.secret_for("secret-key", &s3).unwrap_err().message,
+            "the secret \"secret-key\" may not go to https://s3.test:9000"
+        );
+        let bucket = Origin::parse("https://b.s3.test:9000").unwrap();
+        assert!(grants.secret_for("token", &bucket).is_err());
+        assert!(grants.secret_for("root", &s3).is_err());
+    }
+
+    #[test]
+    fn what_the_operator_did_not_approve_is_said_with_the_plugins_reason() {
+        let wishes =
+            "[[http]]\norigin = \"https://telemetry.test\"\nmethods = [\"POST\"]\npaths = [\"/\"]\nreason = \"usage statistics\"\n";
+        let said = Grants::decide(&manifest(wishes), &config(""), &opened(&[], &[])).unwrap_err();
+        assert_eq!(
+            said,
+            [
+                "the plugin asks for https://telemetry.test (usage statistics); approve it with an endpoint for this origin, or use another plugin"
+            ]
+        );
+        assert!(Grants::decide(&manifest(wishes), &config(""), &opened(&[], &["https://telemetry.test"])).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_listed_whole() {
+        let settings = config("endpoint = \"https://s3.test\"\nbucket = \"b\"");
+        let said = Grants::decide(&manifest(S3), &settings, &opened(&["passwort"], &["https://s4.test"])).unwrap_err();
+        assert_eq!(
+            said,
+            [
+                "an endpoint is given for https://s4.test, but the plugin never goes there",
+                "the plugin needs the secret \"secret-key\" (signs): add it under secrets",
+                "the secret \"passwort\" is given, but the plugin does not know it",
+            ]
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Live instances of one plugin, each used by one call at a time.
+//!
+//! A call takes an idle instance or makes one (microseconds), and gives it back when it came to an answer. A trap, a time-out or a caller
+//! that went away leaves the instance in an unknown state: it is dropped and never used again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::error::Elapsed;
+use wasmtime::{Engine, Store};
+
+use super::bindings::types;
+use super::bindings::{sink, source};
+use super::convert;
+use super::plugin::Plugin;
+use super::state::InstanceState;
+use crate::model::Fault;
+
+/// What a guest may hand to the host in one call. The most that is needed is a list of 65,536 extents: 1 MiB.
+const HOSTCALL_BYTES_MAX: usize = 8 << 20;
+
+/// A kind of plugin that can be instantiated.
+pub trait World: Sized + Send + 'static {
+    type Pre: Send + Sync;
+    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self>;
+}
+
+impl World for source::SourcePlugin {
+    type Pre = source::SourcePluginPre<InstanceState>;
+    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
+        pre.instantiate_async(store).await
+    }
+}
+
+impl World for sink::SinkPlugin {
+    type Pre = sink::SinkPluginPre<InstanceState>;
+    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
+        pre.instantiate_async(store).await
+    }
+}
+
+pub struct Instances<W: World> {
+    engine: Engine,
+    plugin: Arc<Plugin>,
+    pre: W::Pre,
+    idle: Mutex<Vec<(Store<InstanceState>, W)>>,
+    seats: Arc<Semaphore>,
+}
+
+/// An instance in use. Dropping it throws it away; only `settle` gives it back.
+pub struct Live<W> {
+    pub store: Store<InstanceState>,
+    pub world: W,
+    _seat: OwnedSemaphorePermit,
+}
+
+/// What came out of a call: in time or not, trapped or not, a value or the guest's own fault.
+pub type Called<T> = Result<wasmtime::Result<Result<T, types::Fault>>, Elapsed>;
+
+impl<W: World> Instances<W> {
+    pub fn new(engine: Engine, plugin: Arc<Plugin>, pre: W::Pre) -> Instances<W> {
+        let seats = Arc::new(Semaphore::new(plugin.limits().instances));
+        Instances { engine, plugin, pre, idle: Mutex::default(), seats }
+    }
+
+    pub async fn take(&self) -> Result<Live<W>, Fault> {
+        let seat = self.seats.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let idle = self.idle.lock().expect("no holder of this lock panics").pop();
+        let (mut store, world) = match idle {
+            Some(ready) => ready,
+            None => self.fresh().await?,
+        };
+        store.data_mut().peek_left = self.plugin.limits().peek;
+        Ok(Live { store, world, _seat: seat })
+    }
+
+    async fn fresh(&self) -> Result<(Store<InstanceState>, W), Fault> {
+        let mut store = Store::new(&self.engine, InstanceState::new(self.plugin.clone()));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        // At each tick the guest yields, so that the time limit of its call is looked at.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let made = tokio::time::timeout(self.plugin.limits().call, W::instantiate(&self.pre, &mut store)).await;
+        match made {
+            Ok(Ok(world)) => Ok((store, world)),
+            Ok(Err(error)) => Err(self.trapped("its start", &store, &error)),
+            Err(_) => Err(Fault::unavailable(format!("plugin {} did not start in time", self.plugin.name()))),
+        }
+    }
+
+    /// How long a call may take that moves so many bytes.
+    pub fn limit(&self, bulk: Duration) -> Duration {
+        self.plugin.limits().call + bulk
+    }
+
+    /// Gives the instance back if the call came to an answer, and says what the answer was.
+    pub fn settle<T>(&self, live: Live<W>, call: &str, called: Called<T>) -> Result<T, Fault> {
+        let name = self.plugin.name();
+        match called {
+            Ok(Ok(answer)) => {
+                let Live { mut store, world, _seat } = live;
+                if !store.data_mut().kept_handles() {
+                    self.idle.lock().expect("no holder of this lock panics").push((store, world));
+                }
+                answer.map_err(|fault| self.plugin.shown(convert::fault_from_guest(fault)))
+            }
+            Ok(Err(error)) => Err(self.trapped(call, &live.store, &error)),
+            Err(_) => {
+                tracing::warn!(plugin = name, call, "a call took too long and its instance was ended");
+                Err(Fault::unavailable(format!("plugin {name} did not answer {call} in time")))
+            }
+        }
+    }
+
+    fn trapped(&self, call: &str, store: &Store<InstanceState>, error: &wasmtime::Error) -> Fault {
+        let name = self.plugin.name();
+        let said = store.data().last_words.take();
+        let why = match store.data().memory.refused {
+            true => format!("it needs more than its {} MiB of memory", self.plugin.limits().memory >> 20),
+            false => self.plugin.masks().line(&said.unwrap_or_else(|| error.root_cause().to_string()), 500),
+        };
+        tracing::error!(plugin = name, call, detail = self.plugin.masks().line(&format!("{error:?}"), 4000), "a plugin failed");
+        Fault::internal(format!("plugin {name} failed in {call}: {why}"))
+    }
+}
+
+/// Makes one call: takes an instance, limits its time, and settles it.
+macro_rules! call {
+    ($instances:expr, $bulk:expr, $interface:ident . $function:ident ( $($argument:expr),* )) => {{
+        let mut live = $instances.take().await?;
+        let limit = $instances.limit($bulk);
+        let $crate::wasm::instances::Live { store, world, .. } = &mut live;
+        let called = tokio::time::timeout(limit, world.$interface().$function(store, $($argument),*)).await;
+        (live, called)
+    }};
+}
+
+pub(super) use call;

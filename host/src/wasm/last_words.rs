@@ -1,0 +1,64 @@
+//! What a guest wrote to its standard error: the panic message that explains a trap. The beginning is kept, the rest is swallowed.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+const KEPT_BYTES_MAX: usize = 1000;
+/// What the guest is told it may write next; anything is taken.
+const WRITE_BYTES_MAX: usize = 8192;
+
+#[derive(Clone, Default)]
+pub struct LastWords(Arc<Mutex<Vec<u8>>>);
+
+impl LastWords {
+    /// One line of it, or nothing.
+    pub fn take(&self) -> Option<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().expect("no holder of this lock panics"));
+        let text = String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ");
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+impl IsTerminal for LastWords {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LastWords {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this one, and this host offers 0.2.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for LastWords {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait::async_trait]
+impl OutputStream for LastWords {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let mut kept = self.0.lock().expect("no holder of this lock panics");
+        let room = KEPT_BYTES_MAX - kept.len();
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}

@@ -1,0 +1,287 @@
+//! A plugin's folder: the component, and the manifest that says what it is and what it asks for, each wish with its reason.
+//!
+//! ```toml
+//! name = "storage-s3"
+//! kind = "sink"                    # source | sink | cutover | launcher
+//! version = "0.1.0"
+//! wit = "0.1.0"                    # the contract it was built against
+//! component = "storage-s3.wasm"
+//! sha256 = "…"                     # of the component
+//!
+//! [[http]]
+//! origin = "{config.endpoint}"     # or "{config.endpoint.scheme}://{config.bucket}.{config.endpoint.authority}"
+//! methods = ["GET", "PUT"]
+//! paths = ["/"]                    # prefixes, whole segments
+//! reason = "objects of the replication log"
+//!
+//! [[secret]]
+//! name = "secret-key"
+//! origins = []                     # where it may stand in a request; none here
+//! sign-chain = { steps-min = 5, prefix = "AWS4" }
+//! reason = "signs every request"
+//!
+//! [limits]                         # all optional; the operator sees them
+//! memory = "64 MiB"
+//! ```
+
+use std::path::Path;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::strict;
+use crate::config::units::{Bytes, Span};
+
+/// A component of JavaScript or Python is 20 MB; ten times that is no plugin.
+const COMPONENT_BYTES_MAX: u64 = 200 << 20;
+const METHODS: &[&str] = &["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
+const MANIFEST_FILE: &str = "manifest.toml";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Source,
+    Sink,
+    Cutover,
+    Launcher,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Source => "source",
+            Kind::Sink => "sink",
+            Kind::Cutover => "cutover",
+            Kind::Launcher => "launcher",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    pub name: String,
+    pub kind: Kind,
+    pub version: String,
+    pub wit: String,
+    pub component: String,
+    pub sha256: String,
+    #[serde(default)]
+    pub http: Vec<HttpWish>,
+    #[serde(default, rename = "secret")]
+    pub secrets: Vec<SecretWish>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HttpWish {
+    pub origin: String,
+    pub methods: Vec<String>,
+    pub paths: Vec<String>,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SecretWish {
+    pub name: String,
+    #[serde(default)]
+    pub origins: Vec<String>,
+    pub sign_chain: Option<SignChainWish>,
+    /// The plugin works without it (an anonymous store, a login by another secret).
+    #[serde(default)]
+    pub optional: bool,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignChainWish {
+    pub steps_min: usize,
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Linear memory of one instance. Bulk bytes never enter a guest, so this holds metadata only.
+    memory: Bytes,
+    /// How long one call may take, its requests included. What the host sends or reads in bulk for it is granted on top.
+    call: Span,
+    /// Instances for control calls, and as many again for data calls.
+    instances: usize,
+    /// The body of one small response.
+    response: Bytes,
+    /// Bytes that `peek` may read during one call.
+    peek: Bytes,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory: Bytes::mib(64), call: Span::seconds(60), instances: 4, response: Bytes::mib(8), peek: Bytes::mib(1) }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), String> {
+        let within = self.memory <= Bytes::mib(512)
+            && self.memory >= Bytes::mib(1)
+            && (1..=600_000).contains(&self.call.0.as_millis())
+            && (1..=32).contains(&self.instances)
+            && self.response <= Bytes::mib(64)
+            && self.peek <= Bytes::mib(64);
+        match within {
+            true => Ok(()),
+            false => Err("[limits] must stay within memory 512 MiB, call 10 min, instances 32, response 64 MiB, peek 64 MiB".to_owned()),
+        }
+    }
+}
+
+/// The limits as plain numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub memory: u64,
+    pub call: std::time::Duration,
+    pub instances: usize,
+    pub response: u64,
+    pub peek: u64,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Bounds {
+        Bounds {
+            memory: limits.memory.0,
+            call: limits.call.0,
+            instances: limits.instances,
+            response: limits.response.0,
+            peek: limits.peek.0,
+        }
+    }
+}
+
+/// A manifest and the component that it really belongs to.
+pub(super) struct Package {
+    pub manifest: Manifest,
+    pub component: Vec<u8>,
+    pub sha256: String,
+}
+
+impl Package {
+    pub fn read(folder: &Path) -> Result<Package, Vec<String>> {
+        let path = folder.join(MANIFEST_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| vec![format!("{} cannot be read: {error}", path.display())])?;
+        let manifest: Manifest =
+            strict::parse(&text).map_err(|all| all.into_iter().map(|why| format!("{}: {why}", path.display())).collect::<Vec<_>>())?;
+        manifest.check().map_err(|why| vec![format!("{}: {why}", path.display())])?;
+        let component = read_component(&folder.join(&manifest.component)).map_err(|why| vec![why])?;
+        let sha256 = hex(&Sha256::digest(&component));
+        if !manifest.sha256.eq_ignore_ascii_case(&sha256) {
+            return Err(vec![format!(
+                "{} is not the component that the manifest was written for: its SHA-256 is {sha256}, the manifest says {}",
+                folder.join(&manifest.component).display(),
+                manifest.sha256
+            )]);
+        }
+        Ok(Package { manifest, component, sha256 })
+    }
+}
+
+impl Manifest {
+    fn check(&self) -> Result<(), String> {
+        if self.component.contains('/') || self.component.starts_with('.') {
+            return Err(format!("component {:?} must be a file beside the manifest", self.component));
+        }
+        for wish in &self.http {
+            for path in &wish.paths {
+                if !path.starts_with('/') || path.contains(['?', '#', '%', '\\']) || path.split('/').any(|part| part == "." || part == "..")
+                {
+                    return Err(format!("path {path:?} must be a plain prefix that starts with '/'"));
+                }
+            }
+            if let Some(method) = wish.methods.iter().find(|method| !METHODS.contains(&method.to_ascii_uppercase().as_str())) {
+                return Err(format!("method {method:?} is none of {}", METHODS.join(", ")));
+            }
+            if wish.methods.is_empty() || wish.paths.is_empty() || wish.reason.trim().is_empty() {
+                return Err(format!("[[http]] {:?} needs methods, paths and a reason", wish.origin));
+            }
+        }
+        for wish in &self.secrets {
+            if wish.reason.trim().is_empty() {
+                return Err(format!("[[secret]] {:?} needs a reason", wish.name));
+            }
+            if wish.sign_chain.as_ref().is_some_and(|chain| chain.steps_min == 0) {
+                return Err(format!("[[secret]] {:?}: a chain of no steps would hand the secret to the plugin", wish.name));
+            }
+        }
+        self.limits.check()
+    }
+}
+
+fn read_component(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > COMPONENT_BYTES_MAX {
+        return Err(format!("{} has {length} bytes; a component has at most {COMPONENT_BYTES_MAX}", path.display()));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+name = "echo"
+kind = "sink"
+version = "0.1.0"
+wit = "0.1.0"
+component = "echo.wasm"
+sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+[[http]]
+origin = "{config.url}"
+methods = ["GET"]
+paths = ["/"]
+reason = "the objects"
+"#;
+
+    fn read(manifest: &str, component: &str) -> Result<Package, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("manifest.toml"), manifest).unwrap();
+        std::fs::write(folder.path().join("echo.wasm"), component).unwrap();
+        Package::read(folder.path())
+            .map_err(|all| all.into_iter().map(|why| why.replace(&folder.path().display().to_string(), "…")).collect())
+    }
+
+    #[test]
+    fn the_component_must_be_the_one_the_manifest_names() {
+        assert_eq!(read(MANIFEST, "hello").unwrap().manifest.kind, Kind::Sink);
+        let said = read(MANIFEST, "evil").err().unwrap();
+        assert!(said[0].starts_with("…/echo.wasm is not the component that the manifest was written for: its SHA-256 is "), "{said:?}");
+    }
+
+    #[test]
+    fn wishes_without_reason_and_paths_that_climb_are_refused() {
+        for (old, new, said) in [
+            ("\"the objects\"", "\"\"", "…/manifest.toml: [[http]] \"{config.url}\" needs methods, paths and a reason"),
+            ("[\"/\"]", "[\"/a/../b\"]", "…/manifest.toml: path \"/a/../b\" must be a plain prefix that starts with '/'"),
+            ("\"echo.wasm\"", "\"../echo.wasm\"", "…/manifest.toml: component \"../echo.wasm\" must be a file beside the manifest"),
+            ("[\"GET\"]", "[\"TRACE\"]", "…/manifest.toml: method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
+            ("name = \"echo\"", "name = \"echo\"\nsockets = true", "…/manifest.toml: unknown key \"sockets\""),
+        ] {
+            assert_eq!(read(&MANIFEST.replace(old, new), "hello").err().unwrap(), [said]);
+        }
+    }
+
+    #[test]
+    fn a_chain_without_steps_would_be_the_secret_itself() {
+        let wish = "[[secret]]\nname = \"key\"\nreason = \"r\"\nsign-chain = { steps-min = 0, prefix = \"\" }\n";
+        let said = read(&format!("{MANIFEST}{wish}"), "hello").err().unwrap();
+        assert_eq!(said, ["…/manifest.toml: [[secret]] \"key\": a chain of no steps would hand the secret to the plugin"]);
+    }
+}

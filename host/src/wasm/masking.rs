@@ -1,0 +1,81 @@
+//! Text that came from outside, made fit for a log or an error: known secrets masked, control characters escaped, length bounded.
+
+use base64::Engine as _;
+use zeroize::Zeroizing;
+
+use super::web::encode;
+use crate::secret::Secret;
+use crate::wasm::bindings::http::Encoding;
+
+/// Shorter ones would mask half of every line, and guessing them takes no log.
+const MASKED_BYTES_MIN: usize = 4;
+
+/// The forms in which the plugin's secrets could show up.
+#[derive(Default)]
+pub struct Masks(Vec<Zeroizing<String>>);
+
+impl Masks {
+    pub fn of<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Masks {
+        let mut forms = Vec::new();
+        for secret in secrets.filter(|secret| secret.expose().len() >= MASKED_BYTES_MIN) {
+            for encoding in [Encoding::Raw, Encoding::XmlText, Encoding::JsonString, Encoding::FormValue, Encoding::Base64] {
+                let mut form = Vec::new();
+                // A secret that is no text has no raw, XML or JSON form that a line could hold.
+                if encode(secret, encoding, &mut form).is_ok()
+                    && let Ok(text) = String::from_utf8(form)
+                {
+                    forms.push(Zeroizing::new(text));
+                }
+            }
+            let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret.expose());
+            forms.push(Zeroizing::new(url_safe));
+        }
+        // Longer forms first, so that no remainder of one is left beside the mask of a shorter one.
+        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        forms.dedup();
+        Masks(forms)
+    }
+
+    /// One printable line of at most `bytes_max` bytes.
+    pub fn line(&self, text: &str, bytes_max: usize) -> String {
+        let mut masked = text.to_owned();
+        for form in &self.0 {
+            if masked.contains(form.as_str()) {
+                masked = masked.replace(form.as_str(), "…");
+            }
+        }
+        let mut line = String::with_capacity(masked.len().min(bytes_max));
+        for character in masked.chars() {
+            if line.len() + 12 > bytes_max {
+                line.push('…');
+                break;
+            }
+            match character.is_control() || matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                true => line.extend(character.escape_default()),
+                false => line.push(character),
+            }
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_secret_is_masked() {
+        let masks = Masks::of([Secret::new("p<ss w\"rd/1")].iter());
+        for shown in ["p<ss w\"rd/1", "p&lt;ss w\"rd/1", "p<ss w\\\"rd/1", "cDxzcyB3InJkLzE=", "p%3Css+w%22rd%2F1"] {
+            assert_eq!(masks.line(&format!("login {shown} failed"), 200), "login … failed", "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_bounded() {
+        let masks = Masks::default();
+        assert_eq!(masks.line("a\nb\u{1b}[31m\u{202e}", 200), "a\\nb\\u{1b}[31m\\u{202e}");
+        assert!(masks.line(&"x".repeat(5000), 100).len() <= 100);
+    }
+}

@@ -1,0 +1,42 @@
+//! The only door to plugins: runs their components, performs what they ask for within their grants, and believes nothing they say.
+//!
+//! ```text
+//!   manifest + operator's configuration ─▶ grants          component ─▶ admission ─▶ linker
+//!                                             │                                        │
+//!   Source / Sink ─▶ source, sink ─▶ convert ─▶ instances (control calls │ data calls) ─▶ guest
+//!                         ▲                                                             │ imports
+//!                         │                        policy ◀─ web, bulk, signing, sessions, voice
+//!                         └── splice, incoming: bytes pass here, and never through the guest
+//! ```
+//!
+//! A guest names requests and ranges; the host sends, reads, checks and holds the secrets. A trap or a time-out poisons an instance: it is
+//! dropped, and the next call gets a fresh one.
+
+mod admission;
+mod bindings;
+mod bulk;
+mod convert;
+mod engine;
+mod grants;
+mod incoming;
+mod instances;
+mod last_words;
+mod lazy;
+mod manifest;
+mod masking;
+mod plugin;
+mod policy;
+mod sessions;
+mod signing;
+mod sink;
+mod source;
+mod splice;
+mod state;
+mod voice;
+mod web;
+
+pub use engine::PluginHost;
+pub use manifest::{Kind, Limits, Manifest};
+pub use plugin::PluginRefused;
+pub use sink::PluginSink;
+pub use source::PluginSource;

@@ -1,0 +1,108 @@
+//! A sink plugin as the log's `Sink`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use wasmtime::component::Resource;
+
+use super::bindings::sink::SinkPlugin;
+use super::bindings::types;
+use super::bulk::SealedBody;
+use super::convert;
+use super::instances::{Instances, call};
+use super::plugin::Plugin;
+use super::source::probe_all;
+use super::web::transfer_allowance;
+use crate::log::seal::Sealed;
+use crate::log::sink::{EntriesPage, Sink, SinkDescription};
+use crate::model::{Extent, Fault};
+use crate::net::ProbeStep;
+
+const DELETED_AT_ONCE_MAX: usize = 1000;
+
+pub struct PluginSink {
+    plugin: Arc<Plugin>,
+    control: Instances<SinkPlugin>,
+    /// `put` and `get`, so that a long listing never holds up a transfer, nor a transfer a commit.
+    data: Instances<SinkPlugin>,
+}
+
+/// A call to the sink's control instances, from start to answer.
+macro_rules! control {
+    ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
+        let (live, called) = call!($self.control, Duration::ZERO, transload_plugin_sink.$function($($argument),*));
+        $self.control.settle(live, $name, called)
+    }};
+}
+
+impl PluginSink {
+    pub(super) fn new(plugin: Arc<Plugin>, control: Instances<SinkPlugin>, data: Instances<SinkPlugin>) -> PluginSink {
+        PluginSink { plugin, control, data }
+    }
+
+    /// Walks to every origin that the plugin may reach, for `transload check`.
+    pub async fn probe(&self) -> Vec<ProbeStep> {
+        probe_all(&self.plugin).await
+    }
+}
+
+#[async_trait]
+impl Sink for PluginSink {
+    async fn describe(&self) -> Result<SinkDescription, Fault> {
+        convert::sink_description(control!(self, "describe", call_describe())?)
+    }
+
+    async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
+        convert::check_key(key)?;
+        let mut live = self.data.take().await?;
+        let handle = live.store.data_mut().table.push(SealedBody::new(&body));
+        let handle = handle.map_err(|error| Fault::internal(format!("no handle for a body: {error}")))?;
+        let rep = handle.rep();
+        let limit = self.data.limit(transfer_allowance(body.len() as u64));
+        let guest = live.world.transload_plugin_sink();
+        let called = tokio::time::timeout(limit, guest.call_put(&mut live.store, key, handle)).await;
+        // The guest only borrowed it. It is gone already when the guest's instance is.
+        let _gone = live.store.data_mut().table.delete(Resource::<SealedBody>::new_own(rep));
+        self.data.settle(live, "put", called)
+    }
+
+    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+        convert::check_key(key)?;
+        let asked = range.map(|range| types::Extent { offset: range.offset, length: range.length });
+        let (mut live, called) = call!(self.data, Duration::ZERO, transload_plugin_sink.call_get(key, asked));
+        // The handle leaves the instance before the instance may serve another call.
+        let taken = match &called {
+            Ok(Ok(Ok(handle))) => live.store.data_mut().table.delete(Resource::new_own(handle.rep())).ok(),
+            _ => None,
+        };
+        self.data.settle(live, "get", called)?;
+        let incoming: super::incoming::Incoming =
+            taken.ok_or_else(|| Fault::corrupt("the plugin answered with a response that is not there"))?;
+        incoming.consume(range).await.map_err(|fault| fault.while_doing(format!("reading object {key}")))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
+        convert::check_key(key)?;
+        control!(self, "head", call_head(key))
+    }
+
+    async fn entries(&self, prefix: &str, cursor: Option<String>) -> Result<EntriesPage, Fault> {
+        let page = control!(self, "entries", call_entries(prefix, cursor.as_deref()))?;
+        convert::entries_page(page, prefix, cursor.as_deref())
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        if keys.len() > DELETED_AT_ONCE_MAX {
+            return Err(Fault::invalid(format!("at most {DELETED_AT_ONCE_MAX} objects are deleted at once")));
+        }
+        keys.iter().try_for_each(|key| convert::check_key(key))?;
+        let results = control!(self, "delete", call_delete(keys))?;
+        if results.len() != keys.len() {
+            return Err(Fault::corrupt(format!("the plugin answered {} deletions with {} results", keys.len(), results.len())));
+        }
+        let shown = |result: Result<(), types::Fault>| result.map_err(|fault| self.plugin.shown(convert::fault_from_guest(fault)));
+        Ok(results.into_iter().map(shown).collect())
+    }
+}

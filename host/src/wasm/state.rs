@@ -1,0 +1,166 @@
+//! What one running instance carries: its table of host resources, its inert WASI context, its limits, and the plugin it belongs to.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+use wasmtime_wasi::cli::{WasiCliCtxView, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+use super::bindings::types;
+use super::bulk::SealedBody;
+use super::convert;
+use super::incoming::Incoming;
+use super::last_words::LastWords;
+use super::plugin::Plugin;
+use super::splice::Splice;
+use crate::model::Fault;
+
+/// Host resources that one instance may hold at a time. A call needs a handful; what piles up is a leak.
+const HANDLES_MAX: usize = 4096;
+/// Pieces of byte sources that one instance may hold at a time, so that slices of slices cannot eat the host's memory.
+const PIECES_MAX: usize = 256 * 1024;
+/// Linear memories, tables and core instances of one component. Python needs about 25 instances.
+const CORE_INSTANCES_MAX: usize = 64;
+const TABLE_ELEMENTS_MAX: usize = 50_000;
+
+pub struct InstanceState {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) table: ResourceTable,
+    pub(super) memory: MemoryLimit,
+    pub(super) peek_left: u64,
+    pub(super) last_words: LastWords,
+    pieces: usize,
+    wasi: WasiCtx,
+}
+
+impl InstanceState {
+    pub fn new(plugin: Arc<Plugin>) -> InstanceState {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let last_words = LastWords::default();
+        let wasi = WasiCtxBuilder::new()
+            .stderr(last_words.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(64 * 1024)
+            .build();
+        let memory = MemoryLimit { bytes_max: plugin.limits().memory as usize, bytes: 0, refused: false };
+        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, pieces: 0, wasi }
+    }
+
+    /// Puts a byte source where the guest can name it.
+    pub(super) fn keep(&mut self, splice: Splice) -> Result<Resource<Splice>, Refusal> {
+        if self.pieces + splice.pieces() > PIECES_MAX {
+            return Err(Fault::denied(format!("a plugin may hold at most {PIECES_MAX} pieces of byte sources at a time")).into());
+        }
+        let pieces = splice.pieces();
+        let kept = self.table.push(splice)?;
+        self.pieces += pieces;
+        Ok(kept)
+    }
+
+    /// Takes a byte source out of the guest's reach.
+    pub(super) fn take(&mut self, splice: Resource<Splice>) -> Result<Splice, ResourceTableError> {
+        let splice = self.table.delete(splice)?;
+        self.pieces -= splice.pieces();
+        Ok(splice)
+    }
+
+    /// Whether the guest kept handles beyond its call. They end with the call, so the instance must end too.
+    pub(super) fn kept_handles(&mut self) -> bool {
+        self.table.iter_mut().any(|entry| entry.is::<Splice>() || entry.is::<Incoming>() || entry.is::<SealedBody>())
+    }
+}
+
+/// What an import answers when it does not do what was asked: a fault that the guest sees, or a trap that ends the instance.
+#[derive(Debug)]
+pub enum Refusal {
+    Fault(Fault),
+    Trap(wasmtime::Error),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::Fault(fault)
+    }
+}
+
+impl From<ResourceTableError> for Refusal {
+    fn from(error: ResourceTableError) -> Refusal {
+        match error {
+            ResourceTableError::Full => Refusal::Fault(Fault::denied(format!("a plugin may hold at most {HANDLES_MAX} handles at a time"))),
+            other => Refusal::Trap(other.into()),
+        }
+    }
+}
+
+impl types::Host for InstanceState {
+    fn convert_fault(&mut self, refusal: Refusal) -> wasmtime::Result<types::Fault> {
+        match refusal {
+            Refusal::Fault(fault) => Ok(convert::fault_to_guest(fault)),
+            Refusal::Trap(error) => Err(error),
+        }
+    }
+}
+
+/// Counts all linear memory of an instance, and remembers a refusal so that the trap that follows can be explained.
+pub struct MemoryLimit {
+    bytes_max: usize,
+    bytes: usize,
+    pub(super) refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = self.bytes + (desired - current);
+        if bytes > self.bytes_max {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.bytes = bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+}
+
+impl wasmtime_wasi_io::IoView for InstanceState {
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiCliView for InstanceState {
+    fn cli(&mut self) -> WasiCliCtxView<'_> {
+        WasiCliCtxView { ctx: self.wasi.cli(), table: &mut self.table }
+    }
+}
+
+impl WasiClocksView for InstanceState {
+    fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        WasiClocksCtxView { ctx: self.wasi.clocks(), table: &mut self.table }
+    }
+}
+
+impl InstanceState {
+    pub(super) fn random(&mut self) -> &mut wasmtime_wasi::random::WasiRandomCtx {
+        self.wasi.random()
+    }
+}

@@ -1,0 +1,198 @@
+//! Plugin folders made of the test guests, and configurations that name them: everything by the way that real ones go.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+use transload::clock::SystemClock;
+use transload::config::Config;
+use transload::wasm::{PluginHost, PluginRefused, PluginSink, PluginSource};
+
+use super::server::Server;
+
+pub const PASSWORD: &str = "hunter2 & <co>";
+pub const SIGNING_KEY: &str = "sesame-open-now";
+
+const SOURCE: &str = r#"
+name = "echo-source"
+kind = "source"
+version = "0.1.0"
+wit = "0.1.0"
+component = "echo.wasm"
+[[http]]
+origin = "{config.url}"
+methods = ["GET", "POST"]
+paths = ["/disk", "/whole", "/other-range", "/cut", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/long", "/login", "/headers", "/o"]
+reason = "disks"
+[[secret]]
+name = "password"
+origins = ["{config.url}"]
+reason = "logs in"
+[limits]
+call = "1 s"
+memory = "16 MiB"
+instances = 2
+peek = "100 KiB"
+"#;
+
+const SINK: &str = r#"
+name = "echo-sink"
+kind = "sink"
+version = "0.1.0"
+wit = "0.1.0"
+component = "echo.wasm"
+[[http]]
+origin = "{config.url}"
+methods = ["GET", "HEAD", "PUT", "DELETE"]
+paths = ["/o"]
+reason = "objects"
+[[secret]]
+name = "key"
+sign-chain = { steps-min = 2, prefix = "ECHO" }
+reason = "signs"
+"#;
+
+/// A server, two plugin folders, and the secrets that belong to them.
+pub struct World {
+    pub server: Server,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(folder.path()).await;
+        World::with(folder, server)
+    }
+
+    /// The same without TLS.
+    pub async fn start_plain() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_plain(folder.path()).await;
+        World::with(folder, server)
+    }
+
+    fn with(folder: tempfile::TempDir, server: Server) -> World {
+        let world = World { server, folder };
+        world.install("echo-source", SOURCE, guest("guest_source"));
+        world.install("echo-sink", SINK, guest("guest_sink"));
+        world.secret("password", PASSWORD);
+        world.secret("key", SIGNING_KEY);
+        world
+    }
+
+    /// Writes a plugin folder with the digest of its component in the manifest.
+    pub fn install(&self, name: &str, manifest: &str, component: &[u8]) {
+        let folder = self.folder.path().join("plugins").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let sha256: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(folder.join("manifest.toml"), format!("sha256 = \"{sha256}\"\n{manifest}")).unwrap();
+        std::fs::write(folder.join("echo.wasm"), component).unwrap();
+    }
+
+    pub fn reinstall_source(&self, old: &str, new: &str) {
+        assert!(SOURCE.contains(old));
+        self.install("echo-source", &SOURCE.replace(old, new), guest("guest_source"));
+    }
+
+    pub fn secret(&self, name: &str, value: &str) {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, value).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://localhost:{}", self.server.scheme, self.server.address.port())
+    }
+
+    /// How an endpoint usually is in these tests: the CA file, and the address, because `localhost` may also be an IPv6 one.
+    pub fn usual_endpoint(&self) -> String {
+        format!("trust = {{ ca-file = \"{}\" }}\naddress = \"127.0.0.1\"\nread-timeout = \"500 ms\"", self.server.ca_file.display())
+    }
+
+    pub fn config(&self, endpoint: &str) -> Config {
+        let (url, plugins) = (self.url(), self.folder.path().join("plugins").display().to_string());
+        let text = format!(
+            r#"
+plugins = "{plugins}"
+[key]
+file = "store.key"
+[[source]]
+name = "src"
+plugin = "echo-source"
+secrets = {{ password = "password" }}
+config = {{ url = "{url}" }}
+[[source.endpoint]]
+origin = "{url}"
+{endpoint}
+[sink]
+name = "store"
+plugin = "echo-sink"
+secrets = {{ key = "key" }}
+config = {{ url = "{url}" }}
+[[sink.endpoint]]
+origin = "{url}"
+{endpoint}
+[receiver]
+replicas = "replicas"
+"#
+        );
+        Config::parse(&text, self.folder.path()).unwrap()
+    }
+
+    pub async fn source(&self) -> PluginSource {
+        self.try_source(&self.usual_endpoint()).await.unwrap()
+    }
+
+    pub async fn try_source(&self, endpoint: &str) -> Result<PluginSource, PluginRefused> {
+        plugin_host().source(&self.config(endpoint).sources[0]).await
+    }
+
+    pub async fn try_source_without_endpoint(&self) -> Result<PluginSource, PluginRefused> {
+        let mut config = self.config("plaintext = true");
+        config.sources[0].endpoints.clear();
+        plugin_host().source(&config.sources[0]).await
+    }
+
+    pub async fn sink(&self) -> PluginSink {
+        plugin_host().sink(&self.config(&self.usual_endpoint()).sink).await.unwrap()
+    }
+}
+
+pub fn plugin_host() -> PluginHost {
+    PluginHost::new(Arc::new(SystemClock::new())).unwrap()
+}
+
+/// The test guests, built once by the cargo that runs the tests.
+fn guest(name: &str) -> &'static [u8] {
+    static GUESTS: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+    GUESTS.get_or_init(build)[name].as_slice()
+}
+
+fn build() -> BTreeMap<String, Vec<u8>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = Command::new(cargo)
+        .args(["build", "-p", "guest-source", "-p", "guest-sink", "--target", "wasm32-wasip2", "--profile", "component"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(workspace)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "the test guests do not build; is the target there? (rustup target add wasm32-wasip2)");
+    let mut guests = BTreeMap::new();
+    for line in String::from_utf8(built.stdout).unwrap().lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        for file in message["filenames"].as_array().into_iter().flatten().filter_map(|file| file.as_str()) {
+            let path = PathBuf::from(file);
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                guests.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    guests
+}
