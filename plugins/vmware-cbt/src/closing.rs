@@ -12,7 +12,9 @@
 
 use transload_guest::fault::{Fault, FaultKind};
 
+use crate::devices;
 use crate::moref::Moref;
+use crate::recall::Recall;
 use crate::session::Vcenter;
 use crate::snapshots;
 use crate::soap::{Call, SoapFault};
@@ -26,11 +28,15 @@ const POLL_MS: u32 = 1000;
 pub fn close(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fault> {
     let vm = token.vm_ref();
     let doing = doing(token);
-    let object = match vcenter.proven(&vm, &doing, &["snapshot", "runtime.consolidationNeeded"]) {
+    let object = match vcenter.proven(&vm, &doing, &["snapshot", "runtime.consolidationNeeded", "config.hardware.device"]) {
         // The VM was deleted, and its snapshots with it.
         Err(fault) if fault.kind == FaultKind::NotFound => return Ok(Outcome::Closed),
         other => other?,
     };
+    // Nobody reads from it any more.
+    for disk in devices::disks(object.items("config.hardware.device")).unwrap_or_default() {
+        Recall::of(vcenter.sessions, token, &disk.id).forget();
+    }
     let standing = snapshots::all(object.element("snapshot"));
     let by_reference = standing.iter().find(|snapshot| snapshot.moref.value == token.snapshot);
     if let Some(other) = by_reference.filter(|snapshot| snapshot.name != token.tag) {

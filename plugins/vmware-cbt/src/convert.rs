@@ -205,7 +205,14 @@ fn placement(placement: words::Placement) -> source::VmPlacement {
 }
 
 fn snapshot_disk(disk: words::SnapshotDisk) -> source::SnapshotDisk {
-    source::SnapshotDisk { id: disk.id, label: disk.label, fingerprint: disk.fingerprint, size: disk.size, marker: disk.marker }
+    source::SnapshotDisk {
+        id: disk.id,
+        label: disk.label,
+        fingerprint: disk.fingerprint,
+        size: disk.size,
+        marker: disk.marker,
+        readable: source::ReadablePart::WholeDisk,
+    }
 }
 
 fn changes(changes: words::Changes) -> source::Changes {

@@ -53,8 +53,9 @@ impl Object {
 impl Vcenter<'_> {
     /// One object. A right that is lacking is a fault, for a finding must not be missed because it could not be seen.
     pub fn read(&self, doing: &str, moref: &Moref, paths: &[&str]) -> Result<Object, Refusal> {
-        let objects =
-            self.in_session(|held| self.retrieve(held, doing, &moref.kind, paths, Lenient::No, |call| explicit(call, &[moref.clone()])))?;
+        let objects = self.in_session(|held| {
+            self.retrieve(held, doing, &moref.kind, paths, Lenient::No, |call| explicit(call, std::slice::from_ref(moref)))
+        })?;
         let gone = || Fault::not_found(format!("vCenter could not {doing}: {} is not there.", moref.value));
         objects.into_iter().next().ok_or_else(|| gone().into())
     }
@@ -125,7 +126,7 @@ impl Vcenter<'_> {
             let hidden = item.children_named("missingSet").filter_map(|missing| missing.child("fault"));
             let faults = hidden.map(|fault| SoapFault::of_task(fault, doing, &self.settings.username));
             if let Some(fault) = faults.into_iter().find(|fault| matches!(fault.kind.as_str(), "NoPermission" | "NotAuthenticated")) {
-                return Err(Refusal::Soap(fault));
+                return Err(Refusal::Soap(Box::new(fault)));
             }
         }
         let pairs = item.children_named("propSet").filter_map(|set| Some((set.text_of("name")?.to_owned(), set.child("val")?.clone())));

@@ -1,36 +1,24 @@
-//! What instances tell each other through the volatile store: where a frozen disk lies, and which ranges were handed out.
+//! What instances tell each other through the volatile store about a disk that is being read: where it lies, and which ranges were
+//! handed out.
 //!
 //! A lazy range that ends as `auth` brings the host back for the same range. The contract does not say that it came back, so the ranges
 //! handed out under one login are remembered: to be asked for one twice means that the login must be looked at.
+//!
+//! One entry per snapshot and disk, forgotten when the snapshot is closed: a host keeps a few hundred of them.
 
 use serde::{Deserialize, Serialize};
 use transload_guest::fault::FaultKind;
 use transload_guest::http::Extent;
 use transload_guest::ports::Sessions;
 
+use crate::location::Location;
+use crate::tokens::SnapshotToken;
+
 /// More than any host pulls at once; the oldest are forgotten first.
 const HANDED_MAX: usize = 256;
 
 /// How often a race with another instance is run again.
 const TRIES: usize = 8;
-
-/// A name in the store: at most 256 bytes, whatever the parts are.
-pub fn name(what: &str, parts: [&str; 3]) -> Option<String> {
-    let name = format!("{what}:{}:{}:{}", parts[0], parts[1], parts[2]);
-    (name.len() <= 256).then_some(name)
-}
-
-pub fn recall<T: for<'a> Deserialize<'a>>(sessions: &dyn Sessions, name: &str) -> Option<T> {
-    serde_json::from_slice(&sessions.get(name)?.value).ok()
-}
-
-/// Stores it for the others. Losing a race is as good as winning it: both looked at the same thing.
-pub fn remember<T: Serialize>(sessions: &dyn Sessions, name: &str, value: &T) {
-    let expected = sessions.get(name).map(|entry| entry.version);
-    if let Ok(value) = serde_json::to_vec(value) {
-        let _ = sessions.compare_and_set(name, expected, &value);
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -39,39 +27,79 @@ pub enum Asked {
     Again,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct Handed {
+#[derive(Clone, Serialize, Deserialize)]
+struct Known {
+    location: Location,
+    /// The login that the ranges were handed out under.
     login: u64,
-    ranges: Vec<(u64, u64)>,
+    handed: Vec<(u64, u64)>,
 }
 
-/// Notes that `range` is handed out under the login of that number.
-pub fn note(sessions: &dyn Sessions, name: &str, login: u64, range: Extent) -> Asked {
-    for _ in 0..TRIES {
-        let entry = sessions.get(name);
-        let stored = entry.as_ref().and_then(|entry| serde_json::from_slice::<Handed>(&entry.value).ok()).unwrap_or_default();
-        let mut handed = if stored.login == login { stored } else { Handed { login, ranges: Vec::new() } };
-        let again = handed.ranges.iter().any(|(start, end)| *start < range.end() && range.offset < *end);
-        if again {
-            return Asked::Again;
+/// The memory of one disk of one snapshot.
+pub struct Recall<'a> {
+    sessions: &'a dyn Sessions,
+    name: String,
+}
+
+impl<'a> Recall<'a> {
+    pub fn of(sessions: &'a dyn Sessions, token: &SnapshotToken, disk: &str) -> Recall<'a> {
+        Recall { sessions, name: format!("reading:{}:{}:{disk}", token.vm, token.tag) }
+    }
+
+    pub fn location(&self) -> Option<Location> {
+        self.known().map(|(_, known)| known.location)
+    }
+
+    /// Remembers it for the others. Losing a race is as good as winning it: both looked at the same file.
+    pub fn found(&self, location: &Location) {
+        let known = Known { location: location.clone(), login: 0, handed: Vec::new() };
+        let expected = self.sessions.get(&self.name).map(|entry| entry.version);
+        let _ = self.write(expected, &known);
+    }
+
+    /// Notes that `range` is handed out under the login of that number.
+    pub fn hand_out(&self, login: u64, range: Extent) -> Asked {
+        for _ in 0..TRIES {
+            let Some((version, mut known)) = self.known() else { return Asked::Again };
+            if known.login != login {
+                (known.login, known.handed) = (login, Vec::new());
+            }
+            if known.handed.iter().any(|(start, end)| *start < range.end() && range.offset < *end) {
+                return Asked::Again;
+            }
+            known.handed.push((range.offset, range.end()));
+            let surplus = known.handed.len().saturating_sub(HANDED_MAX);
+            known.handed.drain(..surplus);
+            match self.write(Some(version), &known) {
+                Ok(()) => return Asked::First,
+                Err(FaultKind::Conflict) => continue,
+                Err(_) => return Asked::Again,
+            }
         }
-        handed.ranges.push((range.offset, range.end()));
-        let surplus = handed.ranges.len().saturating_sub(HANDED_MAX);
-        handed.ranges.drain(..surplus);
-        let Ok(value) = serde_json::to_vec(&handed) else { return Asked::Again };
-        match sessions.compare_and_set(name, entry.map(|entry| entry.version), &value) {
-            Ok(_) => return Asked::First,
-            Err(fault) if fault.kind == FaultKind::Conflict => continue,
-            Err(_) => return Asked::Again,
+        Asked::Again
+    }
+
+    /// The login was found alive or was renewed: the ranges may be handed out once more.
+    pub fn take_back(&self) {
+        if let Some((version, known)) = self.known() {
+            let _ = self.write(Some(version), &Known { handed: Vec::new(), ..known });
         }
     }
-    Asked::Again
-}
 
-/// The login was found alive: the ranges may be handed out once more.
-pub fn forget(sessions: &dyn Sessions, name: &str) {
-    if let Some(entry) = sessions.get(name) {
-        let _ = sessions.compare_and_set(name, Some(entry.version), &[]);
+    pub fn forget(&self) {
+        if let Some(entry) = self.sessions.get(&self.name) {
+            let _ = self.sessions.compare_and_set(&self.name, Some(entry.version), &[]);
+        }
+    }
+
+    fn known(&self) -> Option<(u64, Known)> {
+        let entry = self.sessions.get(&self.name)?;
+        serde_json::from_slice(&entry.value).ok().map(|known| (entry.version, known))
+    }
+
+    fn write(&self, expected: Option<u64>, known: &Known) -> Result<(), FaultKind> {
+        let value = serde_json::to_vec(known).map_err(|_| FaultKind::Internal)?;
+        self.sessions.compare_and_set(&self.name, expected, &value).map(|_| ()).map_err(|fault| fault.kind)
     }
 }
 
@@ -80,30 +108,45 @@ mod tests {
     use super::*;
     use crate::script::Memory;
 
+    fn token() -> SnapshotToken {
+        SnapshotToken { vm: "vm-1".into(), uuid: "u".into(), tag: "t".into(), snapshot: "s".into() }
+    }
+
+    fn known(memory: &Memory) -> Recall<'_> {
+        let recall = Recall::of(memory, &token(), "d");
+        recall.found(&Location { url: "https://vc.test/folder/x".into(), size: 1 << 50 });
+        recall
+    }
+
     #[test]
     fn a_range_asked_for_twice_under_one_login_is_noticed() {
         let memory = Memory::default();
-        assert_eq!(note(&memory, "n", 1, Extent::new(0, 100)), Asked::First);
-        assert_eq!(note(&memory, "n", 1, Extent::new(100, 100)), Asked::First);
-        assert_eq!(note(&memory, "n", 1, Extent::new(150, 10)), Asked::Again);
-        assert_eq!(note(&memory, "n", 2, Extent::new(150, 10)), Asked::First, "a new login starts anew");
-        forget(&memory, "n");
-        assert_eq!(note(&memory, "n", 2, Extent::new(150, 10)), Asked::First);
+        let recall = known(&memory);
+        assert_eq!(recall.hand_out(1, Extent::new(0, 100)), Asked::First);
+        assert_eq!(recall.hand_out(1, Extent::new(100, 100)), Asked::First);
+        assert_eq!(recall.hand_out(1, Extent::new(150, 10)), Asked::Again);
+        assert_eq!(recall.hand_out(2, Extent::new(150, 10)), Asked::First, "a new login starts anew");
+        recall.take_back();
+        assert_eq!(recall.hand_out(2, Extent::new(150, 10)), Asked::First);
     }
 
     #[test]
-    fn only_the_latest_ranges_are_kept() {
+    fn only_the_latest_ranges_are_kept_and_they_fit_into_the_store() {
         let memory = Memory::default();
+        let recall = known(&memory);
         for n in 0..=HANDED_MAX as u64 {
-            assert_eq!(note(&memory, "n", 1, Extent::new(n << 40, 16 << 20)), Asked::First);
+            assert_eq!(recall.hand_out(1, Extent::new((1 << 45) + (n << 24), 16 << 20)), Asked::First);
         }
-        assert_eq!(note(&memory, "n", 1, Extent::new(0, 1)), Asked::First, "the oldest was forgotten");
-        assert!(memory.get("n").unwrap().value.len() <= 16 << 10, "the store takes 16 KiB");
+        assert_eq!(recall.hand_out(1, Extent::new(1 << 45, 1)), Asked::First, "the oldest was forgotten");
+        assert!(memory.get(&recall.name).unwrap().value.len() <= 16 << 10, "the store takes 16 KiB");
     }
 
     #[test]
-    fn names_longer_than_the_store_takes_are_not_made() {
-        assert!(name("located", ["vm-1", "tag", "disk"]).is_some());
-        assert!(name("located", ["vm-1", &"t".repeat(256), "disk"]).is_none());
+    fn what_cannot_be_noted_counts_as_asked_again() {
+        let memory = Memory::default();
+        let recall = known(&memory);
+        recall.forget();
+        assert_eq!(recall.location(), None);
+        assert_eq!(recall.hand_out(1, Extent::new(0, 1)), Asked::Again);
     }
 }

@@ -14,7 +14,7 @@ use crate::moref::Moref;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Refusal {
     Transport(Fault),
-    Soap(SoapFault),
+    Soap(Box<SoapFault>),
 }
 
 impl From<Fault> for Refusal {
@@ -152,7 +152,7 @@ impl Wire<'_> {
         };
         let body = envelope.child("Body").ok_or_else(|| Fault::corrupt(format!("{} answered without a SOAP body.", self.origin)))?;
         if let Some(fault) = body.child("Fault") {
-            return Err(Refusal::Soap(self.soap_fault(fault, doing)));
+            return Err(Refusal::Soap(Box::new(self.soap_fault(fault, doing))));
         }
         let wanted = format!("{operation}Response");
         let element = body.child(&wanted).cloned();

@@ -163,3 +163,15 @@ fn a_disk_that_the_snapshot_does_not_hold_is_not_found() {
     let range = scene.run(|vcenter| open_range(vcenter, &scene, &token(), "other", Extent::new(0, 1)));
     assert_eq!(range.unwrap_err().kind, FaultKind::NotFound);
 }
+
+#[test]
+fn closing_the_snapshot_forgets_where_its_disks_lay() {
+    let scene = scene();
+    read(&scene, 0, 512).unwrap();
+    assert!(Recall::of(&scene.memory, &token(), "6000c29a").location().is_some());
+    let look = "RetrievePropertiesEx:<pathSet>runtime.consolidationNeeded<";
+    let rules = scene.on(look, &vm(&raw_prop("config.hardware.device", &device())));
+    let closed = rules.run(|vcenter| crate::closing::close(vcenter, &token()));
+    assert_eq!(closed, Ok(crate::words::Outcome::Closed));
+    assert_eq!(Recall::of(&rules.memory, &token(), "6000c29a").location(), None);
+}
