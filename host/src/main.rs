@@ -1,1 +1,5 @@
-fn main() {}
+//! The `transload` command.
+
+fn main() -> std::process::ExitCode {
+    transload::cli::main()
+}

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::files::Files;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::store::Log;
-use crate::model::{DiskId, Fault, Quiesce, VmId, VmRef};
+use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::{CopyLimits, Progress};
 use crate::pipeline::source::Source;
 use crate::policy::interval::Interval;
@@ -62,6 +62,8 @@ pub struct VmView {
     pub steps: Vec<Step>,
     /// The last fault of a step that is being tried again.
     pub trouble: Option<Fault>,
+    /// What preflight found that does not stand in the way.
+    pub findings: Vec<Finding>,
     pub progress: BTreeMap<DiskId, Arc<Progress>>,
 }
 
@@ -92,6 +94,7 @@ pub struct VmTask {
     demands: mpsc::Receiver<Urgency>,
     view: watch::Sender<VmView>,
     trouble: Option<Fault>,
+    findings: Vec<Finding>,
 }
 
 impl VmTask {
@@ -125,6 +128,7 @@ impl VmTask {
             demands,
             view,
             trouble: None,
+            findings: Vec::new(),
         })
     }
 
@@ -191,6 +195,10 @@ impl VmTask {
                 self.trouble = None;
                 self.session.owner_checked |= done.owner_checked;
                 self.session.swept |= done.swept;
+                if let Some(findings) = done.prepared {
+                    self.session.prepared = true;
+                    self.findings = findings;
+                }
                 if !done.facts.is_empty() {
                     self.ledger.record(done.facts).await?;
                 }
@@ -264,6 +272,7 @@ impl VmTask {
             vm: self.ledger.state().clone(),
             steps: self.under_way.clone(),
             trouble: self.trouble.clone(),
+            findings: self.findings.clone(),
             progress: self.progress.clone(),
         });
     }

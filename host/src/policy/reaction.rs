@@ -29,12 +29,15 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
     let retry = Reaction::Retry { after: pause(fault, tries) };
     match step {
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
+        Step::CheckOwner | Step::TakeOwnership | Step::BeginCycle { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        // There is no cycle yet that could fail: whoever has to act finds the reason in the status, and then it goes on by itself.
+        Step::Prepare | Step::BeginCycle { .. } | Step::CheckOwner | Step::TakeOwnership => retry,
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,
-        Step::CheckOwner | Step::TakeOwnership | Step::Commit { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        Step::Commit { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
         // The name of the commit is taken by something that does not open: this number is used up.
         Step::Commit { .. } if fault.kind == FaultKind::Corrupt => Reaction::FailCycle,
-        Step::CheckOwner | Step::TakeOwnership | Step::Commit { .. } => retry,
+        Step::Commit { .. } => retry,
         Step::OpenSnapshot { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
         Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind == FaultKind::NotFound => {
             Reaction::NewSnapshot
