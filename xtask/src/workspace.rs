@@ -43,7 +43,9 @@ impl Package {
 
 impl Workspace {
     pub fn find() -> Result<Workspace> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+        // Asked when it runs: trees that share a target folder share this program as well.
+        let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = xtask.parent().context("xtask lies in no workspace")?;
         let output = cargo(root)
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .stderr(std::process::Stdio::inherit())

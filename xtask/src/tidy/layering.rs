@@ -58,15 +58,21 @@ const ROWS: &[Row] = &[
         uses: &["model", "log::sink", "log::seal", "pipeline::source", "net", "secret", "config", "clock"],
         because: "the only door to plugins: it implements the callers' traits and knows nothing else of them",
     },
+    Row { module: "folder", uses: &["model", "files"], because: "it is local storage for real, and nothing else" },
     Row {
         module: "api",
-        uses: &["driver", "model", "config", "clock", "telemetry"],
-        because: "commands in, views out; no decisions, and no way around the driver",
+        uses: &["driver", "policy", "model"],
+        because: "commands in, views out; it shows what the driver holds and what policy makes of it, and reaches nothing",
+    },
+    Row {
+        module: "desk",
+        uses: &["api", "agent", "driver", "policy", "receiver", "log", "model", "files", "folder"],
+        because: "it carries commands out on a running agent; plugins, sockets and settings are the agent's",
     },
 ];
 
 /// They put the rest together, so they know all of it.
-const KNOW_ALL: &[&str] = &["main", "lib", "cli"];
+const KNOW_ALL: &[&str] = &["main", "lib", "cli", "agent"];
 
 pub fn modules(tree: &Tree) -> Vec<Break> {
     check(tree, ROWS, KNOW_ALL)
@@ -214,7 +220,9 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("host/", &[], "the agent knows no plugin and no test"),
     ("lab/", &[], "the lab is an independent opinion; sharing code with the agent would share its mistakes"),
     ("sim/", &["transload"], "it is the host, with both ends in memory"),
+    ("plugins/guest/", &[], "what plugins share knows none of them"),
     ("plugins/", &["transload-guest"], "a plugin meets the host through wit/ alone, as a stranger's would"),
+    ("tests/guests/", &["transload-guest"], "a test's guest is a plugin"),
     ("demo/", &["transload-lab"], "it runs the agent as a user does: as a process"),
     ("tests/", &["transload", "transload-lab"], "end to end"),
     ("fuzz/", &["transload", "storage-s3", "vmware-cbt", "transload-guest"], "it feeds decoders"),
