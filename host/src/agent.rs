@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::config::{Config, KeyConfig, VmConfig};
+use crate::config::{Config, KeyConfig, Role, VmConfig};
 use crate::cpu::Cpu;
+use crate::desk::AgentDesk;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
 use crate::driver::judge::{Receiver, ReplicaTask, ReplicaView};
 use crate::driver::retry::{PersistentSink, PersistentSource};
@@ -53,6 +54,8 @@ pub struct Agent {
     replicas: Mutex<BTreeMap<VmId, watch::Receiver<ReplicaView>>>,
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
+    /// Disks that may be copied at one time over all VMs.
+    copying: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -114,6 +117,7 @@ impl Agent {
         let log =
             crate::driver::store::open(sink, &unlock(&config.key)?, journal.clone(), Random::from_system(), Cpu::threads(threads)).await?;
         let places = open_places(&config, work.clone())?;
+        let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
         Ok(Arc::new(Agent {
             config,
@@ -127,14 +131,24 @@ impl Agent {
             replicas: Mutex::default(),
             wanted,
             missing: Mutex::default(),
+            copying,
         }))
     }
 
     /// Replicates until the process ends. Answers only when the journal fails: without it nothing may go on.
     pub async fn run(self: &Arc<Agent>) -> Fault {
+        let desk = AgentDesk(self.clone());
+        let hear = async {
+            match self.config.role {
+                // Both roles in one process have nothing to say to each other through the store, but another gateway may have.
+                Role::Both | Role::Receiver => desk.hear().await,
+                Role::Gateway => std::future::pending().await,
+            }
+        };
         let (failed, mut failures) = mpsc::channel(1);
         tokio::select! {
             Some(fault) = failures.recv() => fault,
+            fault = hear => fault,
             () = self.watch_store(failed.clone()) => Fault::internal("the receiver's watch ended"),
             () = self.find_vms(failed.clone()) => Fault::internal("the search for VMs ended"),
         }
@@ -197,6 +211,7 @@ impl Agent {
             journal: self.journal.clone(),
             work: self.work.clone(),
             clock: self.clock.clone(),
+            copying: self.copying.clone(),
             settings: self.settings(),
         };
         let task = VmTask::open(gateway, enrolment, demands, show).await?;
@@ -212,14 +227,15 @@ impl Agent {
 
     pub fn settings(&self) -> Settings {
         let replication = &self.config.replication;
-        let segment = replication.segment.0;
-        let in_flight = replication.in_flight.0;
+        // One budget for all disks: each of those that run at once gets its part, half of it for reading ahead.
+        let share = replication.in_flight.0 / u64::from(replication.disks_at_once);
+        let segment_bytes = replication.segment.0.min(share / 2).max(1 << 20);
         let limits = CopyLimits {
-            // Half of what may be in flight is being read, half is on its way into the store.
-            read_ahead: (in_flight / 2).max(CopyLimits::default().read_unit),
-            segment_bytes: segment,
-            segments_at_once: ((in_flight / 2 / segment).max(1)) as usize,
-            page_bytes: (in_flight / 2).max(segment),
+            read_ahead: share / 2,
+            read_unit: CopyLimits::default().read_unit.min(share / 4).max(1 << 20),
+            segment_bytes,
+            segments_at_once: (share / 2 / segment_bytes).max(1) as usize,
+            page_bytes: (share / 2).max(segment_bytes),
             level: i32::from(replication.compression_level),
             ..CopyLimits::default()
         };
@@ -311,6 +327,10 @@ impl Agent {
     pub fn missing(&self) -> Vec<String> {
         let missing = self.missing.lock().expect("nothing panics while it holds this");
         missing.iter().map(|(name, why)| format!("{name}: {why}")).collect()
+    }
+
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        self.journal.clone()
     }
 
     pub fn store_name(&self) -> String {

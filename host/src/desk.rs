@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -9,6 +10,7 @@ use crate::agent::{Agent, VmHandle};
 use crate::api::command::{Command, Desk, Reply, Restored, Verified, VerifiedDisk};
 use crate::api::sentences::refusal;
 use crate::api::status::{AgentStatus, vm_status};
+use crate::driver::relay;
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::chain::Chain;
@@ -17,6 +19,9 @@ use crate::model::{CycleNumber, Fault, VmId};
 use crate::policy::vm::Urgency;
 use crate::receiver::places;
 use crate::receiver::rebuild::{compare, restore};
+
+/// Reading a large recovery point again takes its time.
+const RELAY_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 pub struct AgentDesk(pub Arc<Agent>);
 
@@ -135,8 +140,8 @@ impl AgentDesk {
     }
 
     async fn verify(&self, vm: &str, point: Option<CycleNumber>) -> Result<Reply, Fault> {
+        let Some(places) = &self.0.places else { return self.relay(&Command::Verify { vm: vm.to_owned(), point }).await };
         let id = self.find_id(vm).await?;
-        let places = self.0.places.as_ref().ok_or_else(|| Fault::unsupported("replicas are on the receiver: ask there"))?;
         let chain = self.chain(&id, point).await?;
         let mut verified = Verified { vm: vm.to_owned(), point: chain.point().cycle, equal: true, disks: Vec::new() };
         for disk in &chain.point().disks {
@@ -153,10 +158,42 @@ impl AgentDesk {
         Ok(Reply::Verified(verified))
     }
 
+    /// Replicas are on the receiver, and it meets us only in the store.
+    async fn relay(&self, command: &Command) -> Result<Reply, Fault> {
+        let text = serde_json::to_string(command).map_err(|error| Fault::internal(error.to_string()))?;
+        let reply = relay::ask(&self.0.log, &*self.0.clock, &text, RELAY_WITHIN).await?;
+        serde_json::from_str(&reply).map_err(|error| Fault::corrupt(format!("the receiver's reply cannot be read: {error}")))
+    }
+
+    /// Carries out what gateways ask through the store, one after the other. Only what changes nothing is taken.
+    pub async fn hear(&self) -> Fault {
+        let agent = &self.0;
+        let mut ear = match relay::Ear::open(agent.log.clone(), agent.clock.clone(), agent.journal()).await {
+            Ok(ear) => ear,
+            Err(fault) => return fault,
+        };
+        loop {
+            let heard = match ear.hear().await {
+                Ok(heard) => heard,
+                Err(fault) => return fault,
+            };
+            let reply = match serde_json::from_str(&heard.command) {
+                Ok(command @ Command::Verify { .. }) => self.carry_out(command).await,
+                _ => Reply::Refused(refusal(Fault::unsupported("this command does not travel through the store"))),
+            };
+            let text = serde_json::to_string(&reply).expect("a reply has only string keys");
+            if let Err(fault) = ear.reply(heard, &text).await {
+                tracing::warn!(kind = %fault.kind, message = %fault.message, "a reply could not be written; the command will be carried out again");
+                agent.clock.sleep(Duration::from_secs(5)).await;
+            }
+        }
+    }
+
     async fn restore(&self, vm: &str, disk: Option<&str>, point: Option<CycleNumber>, to: &Path) -> Result<Reply, Fault> {
         let id = self.find_id(vm).await?;
         let chain = self.chain(&id, point).await?;
-        let chosen: Vec<&DiskCommit> = chain.point().disks.iter().filter(|candidate| chosen(candidate, disk)).collect();
+        let mut chosen: Vec<&DiskCommit> = chain.point().disks.iter().filter(|candidate| chosen(candidate, disk)).collect();
+        chosen.sort_by(|one, other| one.label.cmp(&other.label));
         if chosen.is_empty() {
             return Err(Fault::not_found(format!("recovery point {} of {vm} has no disk \"{}\"", chain.point().cycle, disk.unwrap_or(""))));
         }

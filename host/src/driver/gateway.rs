@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::files::Files;
@@ -52,6 +52,8 @@ pub struct Gateway {
     /// The agent's own files: digest tables.
     pub work: Arc<dyn Files>,
     pub clock: Arc<dyn Clock>,
+    /// A permit for every disk that may be copied at one time, over all VMs.
+    pub copying: Arc<Semaphore>,
     pub settings: Settings,
 }
 

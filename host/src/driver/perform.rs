@@ -407,6 +407,7 @@ impl Performing {
     async fn copy_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
         let (token, copying) = self.copying(disk)?;
         let plan = copying.plan.as_ref().ok_or_else(|| Fault::internal("a disk is copied before it was planned"))?;
+        let _permit = self.gateway.copying.acquire().await.map_err(|_| Fault::cancelled("the agent stops"))?;
         let base = match plan.mode {
             Mode::Initial => None,
             // Without digests of the base nothing is found to be the same, and everything planned is sent.
