@@ -1,7 +1,7 @@
 //! Generated from wit/: the imports that the first plugins use. A plugin's own bindings point here with `with`, so that a fault or a
 //! request is one type in all of them. What a plugin does not call does not become an import of its component.
 
-#![allow(clippy::all, missing_docs)]
+#![allow(clippy::all, missing_docs, reason = "generated code is not written in our style")]
 
 wit_bindgen::generate!({
     path: "../../wit",

@@ -1,6 +1,6 @@
 //! Generated from wit/. Shared interfaces are those of the guest crate, so that their types are the same.
 
-#![allow(clippy::all, missing_docs)]
+#![allow(clippy::all, missing_docs, reason = "generated code is not written in our style")]
 
 wit_bindgen::generate!({
     path: "../../wit",
