@@ -50,6 +50,18 @@ impl MemoryFiles {
         self.files.lock().expect("no panics here").clear();
     }
 
+    pub fn names(&self) -> Vec<String> {
+        self.files.lock().expect("no panics here").keys().cloned().collect()
+    }
+
+    /// Changes a file behind the agent's back.
+    pub fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.files.lock().expect("no panics here")[name].clone();
+        let mut content = file.lock().expect("no panics here");
+        change(&mut content.now);
+        content.durable = content.now.clone();
+    }
+
     /// What a file holds as its writer sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let file = self.files.lock().expect("no panics here").get(name).cloned()?;

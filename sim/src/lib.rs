@@ -10,6 +10,7 @@
 //! Determinism rests on: one thread, tokio's paused clock, biased selects, seeded generators, computations in place, no map with a random
 //! order. `same_seed_same_bytes` tests it. After a crash the process's memory is gone, the journal and what was flushed stay.
 
+pub mod by_hand;
 pub mod clock;
 pub mod files;
 pub mod journal;

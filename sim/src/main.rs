@@ -20,8 +20,8 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
         return match run(&Plan::from_seed(seed)) {
-            Ok(trace) => {
-                println!("{}", trace.join("\n"));
+            Ok(played) => {
+                println!("{}", played.trace.join("\n"));
                 std::process::ExitCode::SUCCESS
             }
             Err(what) => {

@@ -1,9 +1,12 @@
 //! Runs an agent against the memory ends: processes that live, die and come back, guests that write all the while, and an oracle that
 //! knows what every snapshot froze.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use transload::clock::Clock;
 use transload::cpu::Cpu;
@@ -20,7 +23,7 @@ use transload::model::{CycleNumber, Fault, Quiesce, VmId};
 use transload::pipeline::copy::CopyLimits;
 use transload::policy::interval::Interval;
 use transload::policy::replica::{Replica, ReplicaState};
-use transload::policy::vm::{Urgency, Vm};
+use transload::policy::vm::Vm;
 use transload::random::Random;
 use transload::receiver::places;
 use transload::receiver::prepare::Places;
@@ -42,6 +45,8 @@ pub struct Plan {
     pub crashes: u64,
     /// A process dies after at most so many effects.
     pub fuse: u64,
+    /// Or after exactly so many.
+    pub die_at: Option<u64>,
     pub sizes: Vec<u64>,
     pub sink: SinkTrouble,
     pub source: SourceTrouble,
@@ -66,6 +71,7 @@ impl Plan {
             points: 3 + world.below(3) as usize,
             crashes,
             fuse: 40 + world.below(700),
+            die_at: None,
             sizes,
             sink: SinkTrouble { refused: some(0.02), reply_lost: some(0.03), damaged: some(0.02) },
             source: SourceTrouble {
@@ -87,6 +93,7 @@ impl Plan {
             points,
             crashes: 0,
             fuse: 0,
+            die_at: None,
             sizes,
             sink: SinkTrouble::default(),
             source: SourceTrouble::default(),
@@ -107,18 +114,28 @@ pub struct Scene {
     pub clock: Arc<dyn Clock>,
     pub vm: VmId,
     pub limits: CopyLimits,
-    seed: u64,
+    pub(crate) seed: u64,
+    pub(crate) lives: Arc<AtomicU64>,
 }
 
-/// Runs one plan to its end on a runtime of its own; answers the trace, or what went wrong with the trace.
-pub fn run(plan: &Plan) -> Result<Vec<String>, String> {
+/// What a run left behind: equal for equal seeds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Played {
+    pub trace: Vec<String>,
+    pub objects: BTreeMap<String, Bytes>,
+    pub effects: u64,
+}
+
+/// Runs one plan to its end on a runtime of its own; answers what it left behind, or what went wrong with the trace.
+pub fn run(plan: &Plan) -> Result<Played, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let scene = Scene::new(plan);
         let result = scene.play(plan).await;
         let trace = scene.world.trace();
-        result.map(|()| trace.clone()).map_err(|what| format!("seed {}: {what}\n{}", plan.seed, trace.join("\n")))
+        result.map_err(|what| format!("seed {}: {what}\n{}", plan.seed, trace.join("\n")))?;
+        Ok(Played { trace, objects: scene.sink.objects(), effects: scene.world.effects() })
     })
 }
 
@@ -144,27 +161,29 @@ impl Scene {
                 level: 1,
             },
             seed: plan.seed,
+            lives: Arc::default(),
             world,
         }
     }
 
     async fn play(&self, plan: &Plan) -> Result<(), String> {
         for death in 0..plan.crashes {
-            self.world.light_fuse(1 + self.world.below(plan.fuse));
+            let fuse = plan.die_at.unwrap_or_else(|| 1 + self.world.below(plan.fuse));
+            self.world.light_fuse(fuse);
             tokio::select! {
                 biased;
                 () = self.world.crashed() => {}
-                ended = self.process(plan.points, plan.reshape, death) => ended?,
+                ended = self.process(plan.points, plan.reshape) => ended?,
             }
             self.crash(plan.lose_appliance == Some(death));
             self.check_replica().await?;
         }
         self.world.revive();
-        self.process(plan.points, plan.reshape, plan.crashes).await?;
+        self.process(plan.points, plan.reshape).await?;
         self.check_end(plan).await
     }
 
-    fn crash(&self, appliance_lost: bool) {
+    pub fn crash(&self, appliance_lost: bool) {
         self.world.revive();
         self.replicas.crash();
         self.work.crash();
@@ -225,9 +244,22 @@ impl Scene {
         Enrolment { id: self.vm.clone(), identity: self.source.vm(), source: "sim".to_owned(), name: "db01".to_owned() }
     }
 
-    /// One life of the agent: until enough recovery points exist and the VM is between cycles.
-    async fn process(&self, points: usize, reshape: bool, life: u64) -> Result<(), String> {
-        let sink = PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone());
+    /// One life of the agent among busy guests: until enough recovery points exist and the VM is between cycles.
+    async fn process(&self, points: usize, reshape: bool) -> Result<(), String> {
+        let enough = |view: &VmView| {
+            let reached = view.vm.point.as_ref().map_or(0, |point| point.commit.cycle.0);
+            reached >= points as u64 && view.vm.cycle.is_none() && view.steps.is_empty()
+        };
+        tokio::select! {
+            biased;
+            result = self.live(enough) => result,
+            () = self.guests(reshape) => Err("guests never stop".to_owned()),
+        }
+    }
+
+    /// One life of the agent, both roles in one process, until `enough`.
+    pub async fn live(&self, enough: impl Fn(&VmView) -> bool) -> Result<(), String> {
+        let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let random = Random::from_seed(self.seed.wrapping_mul(1000).wrapping_add(life));
         let log = loop {
             match self.log(Arc::new(PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone())), random.clone()).await {
@@ -236,7 +268,6 @@ impl Scene {
                 Err(fault) => return Err(format!("the store does not open: {fault}")),
             }
         };
-        drop(sink);
         let (demand, demands) = mpsc::channel(1);
         let (show_vm, mut vm) = watch::channel(VmView::default());
         let (show_replica, _replica) = watch::channel(ReplicaView::default());
@@ -251,8 +282,7 @@ impl Scene {
                 if let Some(fault) = &view.vm.halted {
                     return Err(format!("the VM is halted: {fault}"));
                 }
-                let reached = view.vm.point.as_ref().map_or(0, |point| point.commit.cycle.0);
-                if reached >= points as u64 && view.vm.cycle.is_none() && view.steps.is_empty() {
+                if enough(&view) {
                     return Ok(());
                 }
             }
@@ -263,7 +293,6 @@ impl Scene {
             result = task.run() => { let _demand = &demand; Err(format!("the VM's task ended: {result:?}")) }
             result = replica.run() => Err(format!("the replica's task ended: {result:?}")),
             result = enough => result,
-            () = self.guests(reshape) => Err("guests never stop".to_owned()),
             () = tokio::time::sleep(limit) => Err("nothing moves any more".to_owned()),
         }
     }
@@ -387,9 +416,4 @@ impl Scene {
         }
         Ok(())
     }
-}
-
-/// Asks a running VM for something; for tests that drive a scene by hand.
-pub async fn demand(sender: &mpsc::Sender<Urgency>, urgency: Urgency) {
-    let _ = sender.send(urgency).await;
 }

@@ -43,6 +43,10 @@ impl MemorySink {
         self.objects.lock().expect("no panics here").keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
+    pub fn objects(&self) -> BTreeMap<String, Bytes> {
+        self.objects.lock().expect("no panics here").clone()
+    }
+
     pub fn object(&self, key: &str) -> Option<Bytes> {
         self.objects.lock().expect("no panics here").get(key).cloned()
     }

@@ -22,11 +22,27 @@ struct State {
     dead: bool,
     effects: u64,
     trace: Vec<String>,
+    /// Lines after which the process ends.
+    ends: Vec<String>,
+    hooks: Vec<(String, Hook)>,
 }
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// No simulation is that long: a process that does so much turns in circles.
+const EFFECTS_MAX: u64 = 5_000_000;
 
 impl World {
     pub fn new(seed: u64) -> World {
-        let state = State { random: ChaCha20Rng::seed_from_u64(seed), fuse: None, dead: false, effects: 0, trace: Vec::new() };
+        let state = State {
+            random: ChaCha20Rng::seed_from_u64(seed),
+            fuse: None,
+            dead: false,
+            effects: 0,
+            trace: Vec::new(),
+            ends: Vec::new(),
+            hooks: Vec::new(),
+        };
         World(Arc::new(Inner { state: Mutex::new(state), crash: Notify::new() }))
     }
 
@@ -38,6 +54,7 @@ impl World {
     pub async fn step(&self, what: &str) {
         let dies = self.with(|state| {
             state.effects += 1;
+            assert!(state.effects < EFFECTS_MAX, "the process turns in circles:\n{}", state.trace[state.trace.len() - 20..].join("\n"));
             if state.dead {
                 return true;
             }
@@ -70,6 +87,7 @@ impl World {
         self.with(|state| {
             state.dead = false;
             state.fuse = None;
+            state.ends.clear();
         });
     }
 
@@ -95,7 +113,27 @@ impl World {
 
     /// Adds a line to the trace: the same seed gives the same lines.
     pub fn note(&self, line: String) {
-        self.with(|state| state.trace.push(line));
+        let hook = self.with(|state| {
+            if state.ends.iter().any(|end| line.ends_with(end)) {
+                state.fuse = Some(0);
+            }
+            let hook = state.hooks.iter().position(|(when, _)| line.ends_with(when)).map(|index| state.hooks.remove(index).1);
+            state.trace.push(line);
+            hook
+        });
+        if let Some(act) = hook {
+            act();
+        }
+    }
+
+    /// The process ends at its first effect after a line that ends like one of these.
+    pub fn end_at(&self, lines: &[&str]) {
+        self.with(|state| state.ends = lines.iter().map(|line| (*line).to_owned()).collect());
+    }
+
+    /// Does something once, right when a line that ends like this is noted, while the process lives on.
+    pub fn when(&self, line: &str, act: impl FnOnce() + Send + 'static) {
+        self.with(|state| state.hooks.push((line.to_owned(), Box::new(act))));
     }
 
     pub fn trace(&self) -> Vec<String> {

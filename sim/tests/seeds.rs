@@ -1,0 +1,88 @@
+//! Many seeds, each a history of its own: crashes, lost and doubled replies, damaged segments, guests that never rest. SIM_SEEDS raises
+//! their number; `cargo run -p sim -- --seed N` shows one.
+
+use sim::scenario::{Plan, run};
+
+const SHARES: u64 = 6;
+
+fn share(number: u64) {
+    let seeds: u64 = std::env::var("SIM_SEEDS").map_or(300, |text| text.parse().expect("SIM_SEEDS is a number"));
+    for seed in (number..seeds).step_by(SHARES as usize) {
+        play(seed);
+    }
+}
+
+fn play(seed: u64) {
+    if let Err(what) = run(&Plan::from_seed(seed)) {
+        panic!("{what}");
+    }
+}
+
+#[test]
+fn the_first_share_of_seeds_ends_well() {
+    share(0);
+}
+
+#[test]
+fn the_second_share_of_seeds_ends_well() {
+    share(1);
+}
+
+#[test]
+fn the_third_share_of_seeds_ends_well() {
+    share(2);
+}
+
+#[test]
+fn the_fourth_share_of_seeds_ends_well() {
+    share(3);
+}
+
+#[test]
+fn the_fifth_share_of_seeds_ends_well() {
+    share(4);
+}
+
+#[test]
+fn the_sixth_share_of_seeds_ends_well() {
+    share(5);
+}
+
+#[test]
+fn same_seed_same_bytes() {
+    for seed in [3, 14, 159] {
+        let (one, other) = (run(&Plan::from_seed(seed)).unwrap(), run(&Plan::from_seed(seed)).unwrap());
+        assert_eq!(one.trace, other.trace);
+        assert!(one == other, "seed {seed}: the same history left other objects behind");
+    }
+    assert!(run(&Plan::from_seed(3)).unwrap() != run(&Plan::from_seed(14)).unwrap());
+}
+
+/// The reply to the very first object of a store, the wrapped key, was lost: the store would never begin.
+#[test]
+fn found_a_lost_reply_to_the_key_slot() {
+    play(117);
+    play(181);
+}
+
+/// A small history in which nothing goes wrong, but the process dies at one exact effect: at every one of them, in turn.
+fn dies_at_every_effect(parity: u64) {
+    let calm = || Plan { seed: 9, ..Plan::calm(vec![1024 * 1024 + 3 * 512], 2) };
+    let effects = run(&calm()).unwrap().effects;
+    assert!(effects > 100, "{effects} effects are no history");
+    for effect in (0..effects).filter(|effect| effect % 2 == parity) {
+        let plan = Plan { crashes: 1, die_at: Some(effect), ..calm() };
+        let played = run(&plan).unwrap_or_else(|what| panic!("died at effect {effect}: {what}"));
+        assert_eq!(played.trace.iter().filter(|line| line.starts_with("crash at")).count(), 1, "no crash at effect {effect}");
+    }
+}
+
+#[test]
+fn dies_at_every_even_effect_and_finishes() {
+    dies_at_every_effect(0);
+}
+
+#[test]
+fn dies_at_every_odd_effect_and_finishes() {
+    dies_at_every_effect(1);
+}
