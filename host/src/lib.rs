@@ -13,6 +13,7 @@ pub mod files;
 pub mod folder;
 pub mod journal;
 pub mod log;
+pub mod memory;
 pub mod model;
 pub mod net;
 pub mod pipeline;
