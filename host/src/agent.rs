@@ -39,6 +39,8 @@ use crate::wasm::PluginHost;
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
+/// A VM that was not found is looked for again after this; an inventory of thousands is not asked for every second.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Commands of one VM that may wait.
 const DEMANDS: usize = 8;
 
@@ -161,28 +163,36 @@ impl Agent {
         if !self.config.role.sends() {
             return std::future::pending().await;
         }
+        // What was looked for: found for good, or not to be asked for again before this moment.
+        let mut looked: BTreeMap<(String, String), Option<Duration>> = BTreeMap::new();
         loop {
-            for vm in self.unstarted().await {
+            for vm in self.wanted_vms().await {
+                let key = (vm.source.clone(), vm.name.clone());
+                let now = self.clock.monotonic();
+                let due = looked.get(&key).is_none_or(|again| again.is_some_and(|again| again <= now));
+                if !due {
+                    continue;
+                }
                 let found = self.find_and_start(&vm, &failed).await;
                 let mut missing = self.missing.lock().expect("nothing panics while it holds this");
                 match found {
-                    Ok(_) => drop(missing.remove(&vm.name)),
-                    Err(fault) => drop(missing.insert(vm.name.clone(), fault.message)),
+                    Ok(_) => {
+                        missing.remove(&vm.name);
+                        looked.insert(key, None);
+                    }
+                    Err(fault) => {
+                        missing.insert(vm.name.clone(), fault.message);
+                        looked.insert(key, Some(now + LOOK_AGAIN));
+                    }
                 }
             }
-            self.clock.sleep(self.config.replication.poll.0.max(Duration::from_secs(1))).await;
+            self.clock.sleep(Duration::from_secs(1)).await;
         }
     }
 
-    async fn unstarted(&self) -> Vec<VmConfig> {
+    async fn wanted_vms(&self) -> Vec<VmConfig> {
         let by_command = self.wanted.lock().await.state().vms.clone();
-        let started: Vec<(String, String)> = self.handles().values().map(|handle| name_of(&handle.view.borrow())).collect();
-        let all = self.config.vms.iter().cloned().chain(by_command);
-        let waits = |vm: &VmConfig| {
-            let short = vm.name.rsplit('/').next().unwrap_or(&vm.name).to_owned();
-            !started.iter().any(|(source, name)| *source == vm.source && (*name == short || *name == vm.name))
-        };
-        all.filter(waits).collect()
+        self.config.vms.iter().cloned().chain(by_command).collect()
     }
 
     async fn find_and_start(self: &Arc<Agent>, wanted: &VmConfig, failed: &mpsc::Sender<Fault>) -> Result<VmId, Fault> {
@@ -346,10 +356,6 @@ impl Agent {
             (None, _) => Err(Fault::invalid("there are several sources: say which one with --source".to_owned())),
         }
     }
-}
-
-fn name_of(view: &VmView) -> (String, String) {
-    (view.vm.source.clone(), view.vm.name.clone())
 }
 
 fn open_places(config: &Config, work: Arc<Folder>) -> Result<Option<Places>, Fault> {

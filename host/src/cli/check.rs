@@ -19,7 +19,7 @@ use crate::pipeline::source::Source;
 use crate::random::Random;
 use crate::wasm::PluginHost;
 
-use super::print::plain;
+use super::print::{bytes, plain};
 
 #[derive(Debug, Serialize)]
 struct Step {
@@ -177,6 +177,14 @@ impl Walk {
             else {
                 continue;
             };
+            let placed = self
+                .step(&format!("{name}: placement of {}", found.name), "Give the account its rights.", plugin.placement(&found.vm))
+                .await;
+            for datastore in placed.into_iter().flat_map(|placement| placement.datastores) {
+                let [free, capacity, snapshots] = [datastore.free, datastore.capacity, datastore.snapshot_bytes].map(bytes);
+                let message = format!("{free} of {capacity} are free; snapshots of this VM hold {snapshots}");
+                self.note(&format!("{name}: datastore {}", datastore.name), &message);
+            }
             for finding in findings {
                 let what = format!("{name}: {} ({})", finding.subject, finding.code);
                 match finding.severity {

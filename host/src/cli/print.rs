@@ -112,7 +112,12 @@ fn ended_line(ended: &Ended) -> String {
 
 /// Text from elsewhere, fit for a terminal.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let shown = |c: char| match c {
+        '\n' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 pub fn bytes(count: u64) -> String {

@@ -26,6 +26,7 @@ pub(super) fn virtual_machine(state: &State, vm: &Vm) -> Object {
         .with("recentTask", Value::morefs(vm.recent_tasks.iter().map(|id| Moref::new("Task", id))))
         .with("guestHeartbeatStatus", Value::Enum("ManagedEntityStatus", if vm.tools { "green" } else { "gray" }.into()))
         .with("storage", storage(state, vm))
+        .with("layoutEx", layout(vm))
         .without("parentVApp")
 }
 
@@ -123,6 +124,34 @@ fn summary(vm: &Vm) -> Object {
         .with("storage", storage)
         .with("quickStats", Object::new("VirtualMachineQuickStats").with("uptimeSeconds", 0))
         .with("overallStatus", Value::Enum("ManagedEntityStatus", "green".into()))
+}
+
+/// The files of every disk: one unit of the chain a layer, base first, with what each occupies.
+fn layout(vm: &Vm) -> Object {
+    let layers = || vm.disks.iter().flat_map(|disk| &disk.chain.layers);
+    let files = layers().enumerate().map(|(key, layer)| {
+        Object::new("VirtualMachineFileLayoutExFileInfo")
+            .with("key", key as i32)
+            .with("name", vm.file_name(&layer.descriptor))
+            .with("type", "diskExtent")
+            .with("size", layer.allocated_bytes())
+    });
+    let mut next_key = 0i32;
+    let disks = vm.disks.iter().map(|disk| {
+        let chain = disk.chain.layers.iter().map(|_| {
+            next_key += 1;
+            Object::new("VirtualMachineFileLayoutExDiskUnit").with("fileKey", next_key - 1)
+        });
+        let chain: Vec<Object> = chain.collect();
+        Object::new("VirtualMachineFileLayoutExDiskLayout")
+            .with("key", disk.key)
+            .with("chain", Value::list("VirtualMachineFileLayoutExDiskUnit", chain))
+    });
+    let disks: Vec<Object> = disks.collect();
+    Object::new("VirtualMachineFileLayoutEx")
+        .with("file", Value::list("VirtualMachineFileLayoutExFileInfo", files))
+        .with("disk", Value::list("VirtualMachineFileLayoutExDiskLayout", disks))
+        .with("timestamp", jiff::Timestamp::now())
 }
 
 fn storage(state: &State, vm: &Vm) -> Object {
