@@ -10,13 +10,14 @@ use super::binaries::{self, Kind, TestBinary};
 use super::tally::Tally;
 use crate::build;
 use crate::command::{self, Background};
-use crate::parts::{python, vcsim};
+use crate::parts::{python, seaweedfs, vcsim};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     build::everything(workspace)?;
     let binaries = binaries::compile(workspace)?;
     let another_vcenter = binaries.iter().filter(|binary| needs_another_vcenter(binary));
+    let another_store = binaries.iter().filter(|binary| needs_another_store(binary));
     let end_to_end = binaries.iter().filter(|binary| is_end_to_end(binary));
 
     if vcsim::has_program(workspace) {
@@ -31,6 +32,15 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
             tally.tests(&binary.name(), binary.command().env("TRANSLOAD_VCSIM_URL", url))?;
         }
     }
+    for binary in another_store {
+        match (python::SEAWEEDFS.present)(workspace) {
+            true => {
+                let (_running, url) = seaweedfs::start(workspace)?;
+                tally.tests(&binary.name(), binary.command().env("TRANSLOAD_S3_URL", url))?;
+            }
+            false => tally.skip(&format!("{}: {} is not installed", binary.name(), python::SEAWEEDFS.name)),
+        }
+    }
     match (python::PYVMOMI.present)(workspace) {
         true => tally.check("pyVmomi drives the lab's vCenter", pyvmomi_drives_the_lab(workspace)),
         false => tally.skip(&format!("{} is not installed", python::PYVMOMI.name)),
@@ -43,11 +53,15 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 
 /// The test programs that this suite runs and no other.
 pub fn owns(binary: &TestBinary<'_>) -> bool {
-    needs_another_vcenter(binary) || is_end_to_end(binary)
+    needs_another_vcenter(binary) || needs_another_store(binary) || is_end_to_end(binary)
 }
 
 fn needs_another_vcenter(binary: &TestBinary<'_>) -> bool {
     binary.package.name == "vmware-cbt" && binary.kind == Kind::Integration
+}
+
+fn needs_another_store(binary: &TestBinary<'_>) -> bool {
+    binary.package.name == "storage-s3" && binary.kind == Kind::Integration
 }
 
 fn is_end_to_end(binary: &TestBinary<'_>) -> bool {

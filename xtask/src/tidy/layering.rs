@@ -27,6 +27,7 @@ const ROWS: &[Row] = &[
     Row { module: "random", uses: &["model"], because: "randomness comes in as an argument; this is where it comes from" },
     Row { module: "cpu", uses: &["model"], because: "where computations run is the caller's choice" },
     Row { module: "files", uses: &["model"], because: "replica files come in as an argument; a simulation loses what was not flushed" },
+    Row { module: "memory", uses: &[], because: "it speaks with the allocator and nobody else" },
     Row { module: "telemetry", uses: &["model"], because: "it writes down what others tell it" },
     Row { module: "policy", uses: &["model"], because: "pure decisions: same state and time, same answer, without a runtime" },
     Row {
