@@ -112,7 +112,14 @@ fn perform(verb: Verb) -> Result<ExitCode> {
 fn demo(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     anyhow::ensure!(workspace.has_binary("transload-demo"), "there is no demo in this tree: no package builds transload-demo");
     build::everything(workspace)?;
-    hand_over(workspace.tell_where_things_are(Command::new(workspace.binary("transload-demo")).args(arguments)))
+    let mut command = Command::new(workspace.binary("transload-demo"));
+    command.args(arguments);
+    for (option, place) in [("--agent", workspace.binary("transload")), ("--plugins", workspace.plugins())] {
+        if !arguments.iter().any(|argument| argument == option || argument.starts_with(&format!("{option}="))) {
+            command.arg(option).arg(place);
+        }
+    }
+    hand_over(&mut command)
 }
 
 fn lab(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {

@@ -78,7 +78,7 @@ impl Workspace {
         self.target.join("test-plugins")
     }
 
-    /// What the demo and the end-to-end tests run; they ask the environment instead of guessing paths.
+    /// What the end-to-end tests run; they ask the environment instead of guessing paths.
     pub fn tell_where_things_are<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("TRANSLOAD_AGENT", self.binary("transload"))

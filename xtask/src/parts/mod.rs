@@ -33,7 +33,8 @@ impl Part {
         if install == Install::Refuse {
             bail!("{} is missing ({}), and --no-install forbids to install it", self.name, self.why);
         }
-        println!("Installing {}: {}.", self.name, self.why);
+        // Not on standard output: `demo --json` promises one object there.
+        eprintln!("Installing {}: {}.", self.name, self.why);
         (self.install)(workspace)
     }
 }
