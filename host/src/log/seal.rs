@@ -241,3 +241,6 @@ impl Sealer {
         aad
     }
 }
+
+#[cfg(test)]
+mod tests;

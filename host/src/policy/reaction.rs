@@ -31,10 +31,15 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,
-        Step::CheckOwner | Step::TakeOwnership | Step::Commit { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } | Step::Commit { .. }
+            if fault.kind == FaultKind::Conflict =>
+        {
+            Reaction::Halt
+        }
         // The name of the commit is taken by something that does not open: this number is used up.
         Step::Commit { .. } if fault.kind == FaultKind::Corrupt => Reaction::FailCycle,
-        Step::CheckOwner | Step::TakeOwnership | Step::Commit { .. } => retry,
+        // Between cycles there is nothing that could fail.
+        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } | Step::Commit { .. } => retry,
         Step::OpenSnapshot { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
         Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind == FaultKind::NotFound => {
             Reaction::NewSnapshot
@@ -53,3 +58,6 @@ pub fn pause(fault: &Fault, tries: u32) -> Duration {
     let asked = fault.retry_after_ms.map(|ms| Duration::from_millis(u64::from(ms)));
     asked.unwrap_or(doubled).clamp(PAUSE_FIRST, PAUSE_LONGEST)
 }
+
+#[cfg(test)]
+mod tests;
