@@ -3,6 +3,8 @@
 
 use sim::by_hand::{CELL, MIB};
 use sim::scenario::Scene;
+use transload::log::chain::Chain;
+use transload::model::CycleNumber;
 use transload::model::commit::{Mode, RejectCode};
 
 async fn copied(sizes: &[u64]) -> Scene {
@@ -152,4 +154,36 @@ async fn tracking_that_began_anew_is_a_resync_that_sends_only_what_differs() {
     assert_eq!(scene.applied().await[&scene.disk(0)], Mode::Resync);
     let stats = scene.vm().await.history.pop().unwrap().disks[0].stats;
     assert_eq!((stats.planned, stats.sent), (3 * MIB, 3 * CELL));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_says_what_the_chain_below_it_says() {
+    let scene = copied(&[4 * MIB + 512, MIB]).await;
+    for round in 0..2 {
+        scene.write(&scene.disk(0), round * MIB + 100, 400_000);
+        scene.source.write(&scene.disk(0), 3 * MIB, &[0; 200_000]);
+        scene.source.reset();
+        scene.applied().await;
+    }
+    scene.until(&["gateway cycle-began"]).await;
+    let log = scene.quiet_log().await.unwrap();
+    let read = async || {
+        let chain = Chain::read(&log, &scene.vm, CycleNumber(3)).await.unwrap();
+        let mut blocks = Vec::new();
+        for disk in scene.source.disk_ids() {
+            let mut fold = chain.fold(&log, &disk).unwrap();
+            while let Some(mut block) = fold.next().await.unwrap() {
+                block.pieces.sort_by_key(|piece| (piece.body.segment, piece.body.offset));
+                blocks.push((disk.clone(), block));
+            }
+        }
+        blocks
+    };
+    let short = read().await;
+    let checkpoint = scene.sink.keys(&format!("vm/{}/checkpoint/0000000003/", scene.vm));
+    assert!(checkpoint.len() >= 3, "two disks and the end");
+    checkpoint.iter().for_each(|key| scene.sink.tamper(key, None));
+    let long = read().await;
+    assert_eq!(long.len(), 7);
+    assert!(short == long);
 }
