@@ -1,1 +1,6 @@
-fn main() {}
+//! The `transload` command.
+
+fn main() -> std::process::ExitCode {
+    transload::memory::settle();
+    transload::cli::main()
+}

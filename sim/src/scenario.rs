@@ -214,6 +214,7 @@ impl Scene {
             journal: Arc::new(self.journal.clone()),
             work: Arc::new(self.work.clone()),
             clock: self.clock.clone(),
+            copying: Arc::new(tokio::sync::Semaphore::new(2)),
             settings: Settings {
                 limits: self.limits,
                 interval: Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(3600) },

@@ -8,13 +8,13 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::files::Files;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::store::Log;
-use crate::model::{DiskId, Fault, Quiesce, VmId, VmRef};
+use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::{CopyLimits, Progress};
 use crate::pipeline::source::Source;
 use crate::policy::interval::Interval;
@@ -52,6 +52,8 @@ pub struct Gateway {
     /// The agent's own files: digest tables.
     pub work: Arc<dyn Files>,
     pub clock: Arc<dyn Clock>,
+    /// A permit for every disk that may be copied at one time, over all VMs.
+    pub copying: Arc<Semaphore>,
     pub settings: Settings,
 }
 
@@ -62,6 +64,8 @@ pub struct VmView {
     pub steps: Vec<Step>,
     /// The last fault of a step that is being tried again.
     pub trouble: Option<Fault>,
+    /// What preflight found that does not stand in the way.
+    pub findings: Vec<Finding>,
     pub progress: BTreeMap<DiskId, Arc<Progress>>,
 }
 
@@ -92,6 +96,7 @@ pub struct VmTask {
     demands: mpsc::Receiver<Urgency>,
     view: watch::Sender<VmView>,
     trouble: Option<Fault>,
+    findings: Vec<Finding>,
 }
 
 impl VmTask {
@@ -125,6 +130,7 @@ impl VmTask {
             demands,
             view,
             trouble: None,
+            findings: Vec::new(),
         })
     }
 
@@ -191,6 +197,10 @@ impl VmTask {
                 self.trouble = None;
                 self.session.owner_checked |= done.owner_checked;
                 self.session.swept |= done.swept;
+                if let Some(findings) = done.prepared {
+                    self.session.prepared = true;
+                    self.findings = findings;
+                }
                 if !done.facts.is_empty() {
                     self.ledger.record(done.facts).await?;
                 }
@@ -267,6 +277,7 @@ impl VmTask {
             vm: self.ledger.state().clone(),
             steps: self.under_way.clone(),
             trouble: self.trouble.clone(),
+            findings: self.findings.clone(),
             progress: self.progress.clone(),
         });
     }

@@ -12,5 +12,6 @@
 pub mod gateway;
 pub mod judge;
 mod perform;
+pub mod relay;
 pub mod retry;
 pub mod store;

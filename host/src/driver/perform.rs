@@ -11,8 +11,8 @@ use crate::log::seal::Role;
 use crate::log::table::{DigestTable, record_fold};
 use crate::model::commit::{Commit, DiskCommit, FORMAT, Mode, PointRef, Sha, Verdict};
 use crate::model::{
-    Attempt, Closing, CycleNumber, DiskId, DiskMarker, Epoch, Fault, FaultKind, OpenedSnapshot, PowerAction, PowerState, SectorBitmap,
-    SnapshotDisk, SnapshotToken, VmId,
+    Attempt, Closing, CycleNumber, DiskId, DiskMarker, Epoch, Fault, FaultKind, Finding, OpenedSnapshot, PowerAction, PowerState,
+    SectorBitmap, Severity, SnapshotDisk, SnapshotToken, VmId,
 };
 use crate::pipeline::copy::{self, BaseTable, CopyJob, Progress, copy_disk, open_table, table_name};
 use crate::pipeline::plan::{Changed, changed_since};
@@ -28,6 +28,8 @@ pub struct Done {
     pub facts: Vec<Fact>,
     pub owner_checked: bool,
     pub swept: bool,
+    /// What preflight found; there when nothing of it is in the way.
+    pub prepared: Option<Vec<Finding>>,
 }
 
 impl From<Fact> for Done {
@@ -56,6 +58,7 @@ impl Performing {
             }
             Step::LearnPast => self.learn_past().await,
             Step::Sweep => self.sweep().await,
+            Step::Prepare => self.prepare().await,
             Step::BeginCycle { urgency } => {
                 self.check_owner().await?;
                 let cycle = CycleNumber(self.vm.next_cycle.max(1));
@@ -105,7 +108,7 @@ impl Performing {
         }
         let Past { newest, point, next_cycle, unjudged } = self.past().await?;
         let owned = Fact::Owned { epoch, newest, point, next_cycle, unjudged };
-        Ok(Done { facts: vec![owned], owner_checked: true, swept: false })
+        Ok(Done { facts: vec![owned], owner_checked: true, ..Done::default() })
     }
 
     /// Another agent's commit may have arrived after we took over: the receiver is at that point, and its markers are good.
@@ -205,6 +208,21 @@ impl Performing {
             Err(fault) if fault.kind == FaultKind::NotFound => Err(older()),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Touches nothing but change tracking, and that only when nothing is in the way.
+    async fn prepare(&self) -> Result<Done, Fault> {
+        let vm = self.identity()?;
+        let findings = self.gateway.source.preflight(vm).await?;
+        let blocking: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Blocking).collect();
+        if !blocking.is_empty() {
+            let told: Vec<String> =
+                blocking.iter().map(|finding| format!("{}: {} {}", finding.subject, finding.message, finding.remedy)).collect();
+            return Err(Fault::denied(told.join("; ")));
+        }
+        let outcome = self.gateway.source.enable_tracking(vm).await?;
+        self.finish(outcome, |ended| matches!(ended, Ended::Done).then_some(())).await?;
+        Ok(Done { prepared: Some(findings), ..Done::default() })
     }
 
     // ---- snapshots ----
@@ -422,6 +440,7 @@ impl Performing {
     async fn copy_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
         let (token, copying) = self.copying(disk)?;
         let plan = copying.plan.as_ref().ok_or_else(|| Fault::internal("a disk is copied before it was planned"))?;
+        let _permit = self.gateway.copying.acquire().await.map_err(|_| Fault::cancelled("the agent stops"))?;
         let base = match plan.mode {
             Mode::Initial => None,
             // Without digests of the base nothing is found to be the same, and everything planned is sent.

@@ -263,7 +263,7 @@ fn decode_entry(reader: &mut Reader<'_>, segments: &[SegmentName], size: DiskSiz
     }
     let count = reader.u64()?;
     let end = block.checked_add(count);
-    if count == 0 || !end.is_some_and(|end| end <= size.blocks()) {
+    if count == 0 || end.is_none_or(|end| end > size.blocks()) {
         return Err(reader.broken("a run of zeros leaves the disk"));
     }
     match kind {

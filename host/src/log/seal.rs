@@ -52,6 +52,13 @@ impl Sealed {
     }
 }
 
+/// A few random bytes for `transload check` to write, read and delete. They say nothing, so they need no seal.
+pub fn probe_body(random: &crate::random::Random) -> Sealed {
+    let mut bytes = vec![0; 64];
+    random.fill(&mut bytes);
+    Sealed(bytes.into())
+}
+
 /// The one secret of a store: whoever has it can read and write everything in it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct DataKey(pub(super) [u8; 32]);

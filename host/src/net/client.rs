@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,6 +11,9 @@ use super::endpoint::Endpoint;
 use super::resolve::{ResolveError, Resolver};
 use super::trust::{Untrusted, client_config};
 use crate::model::Fault;
+
+/// Below what servers and load balancers usually grant, so that a request is not sent into a connection that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Speaks HTTP/1.1 to one origin. Redirects are never followed and nothing is taken from the environment.
 pub struct Client {
@@ -29,6 +33,7 @@ impl Client {
             .no_proxy()
             .tcp_nodelay(true)
             .connect_timeout(endpoint.connect_timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(endpoint.connections_max)
             .dns_resolver(Resolver::new(&endpoint))
             .tls_backend_preconfigured(client_config(&endpoint.trust)?);
@@ -52,7 +57,7 @@ impl Client {
         &self.http
     }
 
-    /// Waits until a further exchange may run; it lasts as long as the permit.
+    /// Waits until a further bulk transfer may run; it lasts as long as the permit.
     pub async fn seat(&self) -> OwnedSemaphorePermit {
         self.seats.clone().acquire_owned().await.expect("this semaphore is never closed")
     }

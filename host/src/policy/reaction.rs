@@ -28,18 +28,18 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
     let retry = Reaction::Retry { after: pause(fault, tries) };
     match step {
+        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } if fault.kind == FaultKind::Conflict => {
+            Reaction::Halt
+        }
+        // There is no cycle yet that could fail: whoever has to act finds the reason in the status, and then it goes on by itself.
+        Step::Prepare | Step::BeginCycle { .. } | Step::CheckOwner | Step::TakeOwnership | Step::LearnPast => retry,
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,
-        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } | Step::Commit { .. }
-            if fault.kind == FaultKind::Conflict =>
-        {
-            Reaction::Halt
-        }
+        Step::Commit { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
         // The name of the commit is taken by something that does not open: this number is used up.
         Step::Commit { .. } if fault.kind == FaultKind::Corrupt => Reaction::FailCycle,
-        // Between cycles there is nothing that could fail.
-        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } | Step::Commit { .. } => retry,
+        Step::Commit { .. } => retry,
         Step::OpenSnapshot { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
         Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind == FaultKind::NotFound => {
             Reaction::NewSnapshot

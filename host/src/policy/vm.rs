@@ -304,6 +304,8 @@ pub struct Vm {
 pub struct Session {
     pub owner_checked: bool,
     pub swept: bool,
+    /// Preflight found nothing in the way, and change tracking is on.
+    pub prepared: bool,
 }
 
 /// What to do. Two steps of one answer may run side by side.
@@ -320,6 +322,8 @@ pub enum Step {
     LearnPast,
     /// Closes snapshots that a lost reply left behind.
     Sweep,
+    /// Looks for what stands in the way, and turns change tracking on.
+    Prepare,
     BeginCycle {
         urgency: Urgency,
     },
@@ -381,9 +385,11 @@ impl Vm {
         }
         match (self.demand, self.due(interval)) {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
+            (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
+            (None, None) => vec![Step::Wait { until: None }],
+            _ if !session.prepared => vec![Step::Prepare],
             (Some(urgency), _) => vec![Step::BeginCycle { urgency }],
-            (None, Some(due)) if due <= now => vec![Step::BeginCycle { urgency: Urgency::Scheduled }],
-            (None, due) => vec![Step::Wait { until: due }],
+            (None, Some(_)) => vec![Step::BeginCycle { urgency: Urgency::Scheduled }],
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manifest::{Manifest, SignChainWish};
+use super::manifest::{HttpWish, Manifest, SignChainWish};
 use crate::config::Opened;
 use crate::model::Fault;
 use crate::net::Origin;
@@ -40,7 +40,8 @@ impl Grants {
         let mut wrong = Vec::new();
         let mut grants = Grants::default();
         let approved: BTreeSet<&Origin> = opened.endpoints.iter().map(|endpoint| &endpoint.origin).collect();
-        for wish in &manifest.http {
+        let meant = |wish: &&HttpWish| wish.when.iter().all(|(key, value)| config.get(key).and_then(toml::Value::as_str) == Some(value));
+        for wish in manifest.http.iter().filter(meant) {
             match resolve(&wish.origin, config) {
                 Ok(Some(Resolved { origin, configured })) if configured || approved.contains(&origin) => {
                     let methods = wish.methods.iter().map(|method| method.to_ascii_uppercase()).collect();
@@ -182,6 +183,7 @@ paths = ["/"]
 reason = "objects"
 [[http]]
 origin = "{config.endpoint.scheme}://{config.bucket}.{config.endpoint.authority}"
+when = { addressing = "virtual-host" }
 methods = ["GET"]
 paths = ["/"]
 reason = "objects of a bucket with a name of its own"
@@ -203,7 +205,7 @@ reason = "logs in"
 
     #[test]
     fn origins_are_made_of_the_operators_values() {
-        let settings = config("endpoint = \"https://s3.test:9000/ignored\"\nbucket = \"b\"");
+        let settings = config("endpoint = \"https://s3.test:9000/ignored\"\nbucket = \"b\"\naddressing = \"virtual-host\"");
         let grants = Grants::decide(&manifest(S3), &settings, &opened(&["secret-key", "token"], &[])).unwrap();
         let origins: Vec<String> = grants.origins().iter().map(ToString::to_string).collect();
         assert_eq!(origins, ["https://b.s3.test:9000", "https://s3.test:9000"]);
@@ -216,6 +218,13 @@ reason = "logs in"
         let bucket = Origin::parse("https://b.s3.test:9000").unwrap();
         assert!(grants.secret_for("token", &bucket).is_err());
         assert!(grants.secret_for("root", &s3).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_under_a_condition_is_granted_under_it_only() {
+        let settings = config("endpoint = \"https://127.0.0.1:9000\"\nbucket = \"b\"\naddressing = \"path\"");
+        let grants = Grants::decide(&manifest(S3), &settings, &opened(&["secret-key"], &[])).unwrap();
+        assert_eq!(grants.origins().iter().map(ToString::to_string).collect::<Vec<_>>(), ["https://127.0.0.1:9000"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //!
 //! [[http]]
 //! origin = "{config.endpoint}"     # or "{config.endpoint.scheme}://{config.bucket}.{config.endpoint.authority}"
+//! when = { addressing = "path" }   # optional: asked for only when the operator set this
 //! methods = ["GET", "PUT"]
 //! paths = ["/"]                    # prefixes, whole segments
 //! reason = "objects of the replication log"
@@ -24,6 +25,7 @@
 //! memory = "64 MiB"
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -78,6 +80,9 @@ pub struct Manifest {
 #[serde(rename_all = "kebab-case")]
 pub struct HttpWish {
     pub origin: String,
+    /// The settings under which it is asked for; none: always.
+    #[serde(default)]
+    pub when: BTreeMap<String, String>,
     pub methods: Vec<String>,
     pub paths: Vec<String>,
     pub reason: String,

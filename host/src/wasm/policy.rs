@@ -76,6 +76,9 @@ impl Grants {
     fn authorization(&self, auth: Auth, origin: &Origin) -> Result<Option<(HeaderName, HeaderValue)>, Fault> {
         let (name, text) = match auth {
             Auth::None => return Ok(None),
+            Auth::Negotiate(_) => {
+                return Err(Fault::unsupported("this host does not offer a negotiated login (Kerberos, NTLM) yet: use another kind"));
+            }
             Auth::Basic(basic) => {
                 if basic.user.contains(':') || basic.user.chars().any(char::is_control) {
                     return Err(Fault::invalid("the user of a basic login holds a colon or a control character"));

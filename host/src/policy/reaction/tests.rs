@@ -27,6 +27,7 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::TakeOwnership, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::LearnPast, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::BeginCycle { urgency }, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
+        (Step::Prepare, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::Sweep, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::PowerOff, "frfffffrrfff", "ffffffffffff"),
         (Step::IntendSnapshot { attempt: Attempt::FIRST }, "frfffffrrfff", "ffffffffffff"),

@@ -43,7 +43,7 @@ fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
     let cycle = vm.cycle.as_ref();
     let attempt = cycle.map_or(Attempt::FIRST, |cycle| cycle.attempt);
     Some(match step {
-        Step::Wait { .. } | Step::CheckOwner | Step::Sweep => return None,
+        Step::Wait { .. } | Step::CheckOwner | Step::Sweep | Step::Prepare => return None,
         Step::TakeOwnership | Step::LearnPast => {
             Fact::Owned { epoch: Epoch(1), newest: vm.newest, point: vm.point.clone(), next_cycle: CycleNumber(1), unjudged: None }
         }
@@ -70,7 +70,7 @@ fn in_order() -> Vec<Fact> {
     let mut facts = vec![Fact::Enrolled { identity, source: "s".into(), name: "n".into(), at: START }];
     vm.apply(facts[0].clone()).unwrap();
     while !matches!(facts.last(), Some(Fact::Applied { .. })) {
-        let steps = vm.next_steps(START, Session { owner_checked: true, swept: true }, interval());
+        let steps = vm.next_steps(START, Session { owner_checked: true, swept: true, prepared: true }, interval());
         let fact = success(&vm, &steps[0], START).unwrap();
         vm.apply(fact.clone()).unwrap();
         facts.push(fact);
@@ -112,7 +112,7 @@ fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
     }
     assert!(pauses.is_sorted() && pauses[0] == 5 && pauses[19] == 640, "{pauses:?}");
     vm.demand = Some(Urgency::Demanded);
-    let session = Session { owner_checked: true, swept: true };
+    let session = Session { owner_checked: true, swept: true, prepared: true };
     assert_eq!(vm.next_steps(START, session, interval()), [Step::Wait { until: vm.due(interval()) }]);
     vm.apply(Fact::Demanded { urgency: Urgency::Demanded, at: START }).unwrap();
     assert_eq!(vm.next_steps(START, session, interval()), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
@@ -135,7 +135,7 @@ proptest! {
         let mut now = START;
         for (choice, fault, tries) in choices {
             now = now.checked_add(Duration::from_secs(300)).unwrap();
-            let session = Session { owner_checked: choice != 9, swept: choice != 8 };
+            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8 };
             let steps = vm.next_steps(now, session, interval());
             prop_assert!(!steps.is_empty());
             prop_assert_eq!(&steps, &vm.next_steps(now, session, interval()));

@@ -55,8 +55,14 @@ fn an_outcome_must_fit_its_call() {
 
 #[test]
 fn disks_must_be_disks_and_told_apart() {
-    let disk =
-        |id: &str, size| guest::SnapshotDisk { id: id.to_owned(), label: String::new(), fingerprint: "f".to_owned(), size, marker: None };
+    let disk = |id: &str, size| guest::SnapshotDisk {
+        id: id.to_owned(),
+        label: String::new(),
+        fingerprint: "f".to_owned(),
+        size,
+        marker: None,
+        readable: guest::ReadablePart::WholeDisk,
+    };
     assert!(snapshot_disks(vec![disk("a", 512), disk("b", 1024)]).is_ok());
     assert_eq!(corrupt(snapshot_disks(vec![disk("a", 512), disk("a", 512)])), "the plugin gave disk a twice");
     assert_eq!(corrupt(snapshot_disks(vec![disk("", 512)])), "the plugin gave an empty disk id");

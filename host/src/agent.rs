@@ -1,0 +1,405 @@
+//! A running agent: every part put together out of the configuration, and the desk that commands come to.
+//!
+//! ```text
+//!   config ─▶ plugins ─▶ sink ─▶ store ─▶ ReplicaTask for every VM in the store        (receiver)
+//!                    └─▶ sources ─▶ inventory ─▶ VmTask for every VM that is wanted    (gateway)
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::clock::Clock;
+use crate::config::{Config, KeyConfig, Role, VmConfig};
+use crate::cpu::Cpu;
+use crate::desk::AgentDesk;
+use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
+use crate::driver::judge::{Receiver, ReplicaTask, ReplicaView};
+use crate::driver::retry::{PersistentSink, PersistentSource};
+use crate::folder::Folder;
+use crate::journal::{Folded, Journal, Ledger, SqliteJournal};
+use crate::log::keys::Unlock;
+use crate::log::layout::{self, hex};
+use crate::log::store::Log;
+use crate::model::commit::Sha;
+use crate::model::{Fault, Quiesce, VmId, VmRef, VmSummary};
+use crate::pipeline::copy::CopyLimits;
+use crate::pipeline::source::Source;
+use crate::policy::interval::Interval;
+use crate::policy::vm::Urgency;
+use crate::random::Random;
+use crate::receiver::places;
+use crate::receiver::prepare::Places;
+use crate::secret::Secret;
+use crate::wasm::PluginHost;
+
+/// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
+const CHECKPOINT_EVERY: u64 = 24;
+/// Commands of one VM that may wait.
+const DEMANDS: usize = 8;
+
+pub struct Agent {
+    pub config: Config,
+    pub log: Log,
+    pub places: Option<Places>,
+    pub clock: Arc<dyn Clock>,
+    journal: Arc<dyn Journal>,
+    work: Arc<Folder>,
+    sources: BTreeMap<String, Arc<dyn Source>>,
+    vms: Mutex<BTreeMap<VmId, VmHandle>>,
+    replicas: Mutex<BTreeMap<VmId, watch::Receiver<ReplicaView>>>,
+    wanted: tokio::sync::Mutex<Ledger<Wanted>>,
+    missing: Mutex<BTreeMap<String, String>>,
+    /// Disks that may be copied at one time over all VMs.
+    copying: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+pub struct VmHandle {
+    pub view: watch::Receiver<VmView>,
+    pub demand: mpsc::Sender<Urgency>,
+}
+
+/// VMs that were asked for by command, beside those of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    vms: Vec<VmConfig>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WantedFact {
+    Wanted { name: String, source: String },
+}
+
+impl Folded for Wanted {
+    type Fact = WantedFact;
+
+    fn fold(&mut self, fact: WantedFact) -> Result<(), Fault> {
+        let WantedFact::Wanted { name, source } = fact;
+        self.vms.push(VmConfig { name, source, target_size_max: None });
+        Ok(())
+    }
+}
+
+/// The key that opens the store, as the configuration names it.
+pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
+    let secret = Secret::load(&key.path().to_string_lossy()).map_err(|error| Fault::invalid(error.to_string()))?;
+    let bytes = secret.expose().to_vec().into();
+    Ok(match key {
+        KeyConfig::File(_) => Unlock::KeyFile(bytes),
+        KeyConfig::PassphraseFile(_) => Unlock::Passphrase(bytes),
+    })
+}
+
+impl Agent {
+    /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
+        let work = Arc::new(Folder::open(&config.state.join("work"))?);
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&config.state.join("journal.db"))?);
+        let host =
+            PluginHost::new(clock.clone()).map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
+        let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
+        let sink = host.sink(&config.sink).await.map_err(refused)?;
+        let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
+        if config.role.sends() {
+            for source in &config.sources {
+                let plugin = host.source(source).await.map_err(refused)?;
+                sources.insert(source.name.clone(), Arc::new(PersistentSource::new(Arc::new(plugin), clock.clone())));
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let sink = Arc::new(PersistentSink::new(Arc::new(sink), clock.clone()));
+        let log =
+            crate::driver::store::open(sink, &unlock(&config.key)?, journal.clone(), Random::from_system(), Cpu::threads(threads)).await?;
+        let places = open_places(&config, work.clone())?;
+        let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
+        let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
+        Ok(Arc::new(Agent {
+            config,
+            log,
+            places,
+            clock,
+            journal,
+            work,
+            sources,
+            vms: Mutex::default(),
+            replicas: Mutex::default(),
+            wanted,
+            missing: Mutex::default(),
+            copying,
+        }))
+    }
+
+    /// Replicates until the process ends. Answers only when the journal fails: without it nothing may go on.
+    pub async fn run(self: &Arc<Agent>) -> Fault {
+        let desk = AgentDesk(self.clone());
+        let hear = async {
+            match self.config.role {
+                // Both roles in one process have nothing to say to each other through the store, but another gateway may have.
+                Role::Both | Role::Receiver => desk.hear().await,
+                Role::Gateway => std::future::pending().await,
+            }
+        };
+        let (failed, mut failures) = mpsc::channel(1);
+        tokio::select! {
+            Some(fault) = failures.recv() => fault,
+            fault = hear => fault,
+            () = self.watch_store(failed.clone()) => Fault::internal("the receiver's watch ended"),
+            () = self.find_vms(failed.clone()) => Fault::internal("the search for VMs ended"),
+        }
+    }
+
+    // ---- gateway ----
+
+    /// Looks for wanted VMs until all of them are found, and again when another one is wanted.
+    async fn find_vms(self: &Arc<Agent>, failed: mpsc::Sender<Fault>) {
+        if !self.config.role.sends() {
+            return std::future::pending().await;
+        }
+        loop {
+            for vm in self.unstarted().await {
+                let found = self.find_and_start(&vm, &failed).await;
+                let mut missing = self.missing.lock().expect("nothing panics while it holds this");
+                match found {
+                    Ok(_) => drop(missing.remove(&vm.name)),
+                    Err(fault) => drop(missing.insert(vm.name.clone(), fault.message)),
+                }
+            }
+            self.clock.sleep(self.config.replication.poll.0.max(Duration::from_secs(1))).await;
+        }
+    }
+
+    async fn unstarted(&self) -> Vec<VmConfig> {
+        let by_command = self.wanted.lock().await.state().vms.clone();
+        let started: Vec<(String, String)> = self.handles().values().map(|handle| name_of(&handle.view.borrow())).collect();
+        let all = self.config.vms.iter().cloned().chain(by_command);
+        let waits = |vm: &VmConfig| {
+            let short = vm.name.rsplit('/').next().unwrap_or(&vm.name).to_owned();
+            !started.iter().any(|(source, name)| *source == vm.source && (*name == short || *name == vm.name))
+        };
+        all.filter(waits).collect()
+    }
+
+    async fn find_and_start(self: &Arc<Agent>, wanted: &VmConfig, failed: &mpsc::Sender<Fault>) -> Result<VmId, Fault> {
+        let source = self.sources.get(&wanted.source).ok_or_else(|| Fault::not_found(format!("there is no source {}", wanted.source)))?;
+        let found = find(&**source, &wanted.name).await?;
+        let too_large = |limit: u64| found.disks.iter().find(|disk| disk.size > limit);
+        if let Some((disk, limit)) = wanted.target_size_max.and_then(|limit| Some((too_large(limit.0)?, limit))) {
+            return Err(Fault::denied(format!("{} of {} has {} bytes, the target takes {}", disk.label, wanted.name, disk.size, limit.0)));
+        }
+        let id = vm_id(&wanted.source, &found.vm);
+        if self.handles().contains_key(&id) {
+            return Ok(id);
+        }
+        let enrolment = Enrolment { id: id.clone(), identity: found.vm, source: wanted.source.clone(), name: found.name };
+        self.start(enrolment, source.clone(), failed.clone()).await?;
+        Ok(id)
+    }
+
+    async fn start(self: &Arc<Agent>, enrolment: Enrolment, source: Arc<dyn Source>, failed: mpsc::Sender<Fault>) -> Result<(), Fault> {
+        let id = enrolment.id.clone();
+        let (demand, demands) = mpsc::channel(DEMANDS);
+        let (show, view) = watch::channel(VmView::default());
+        let gateway = Gateway {
+            source,
+            log: self.log.clone(),
+            journal: self.journal.clone(),
+            work: self.work.clone(),
+            clock: self.clock.clone(),
+            copying: self.copying.clone(),
+            settings: self.settings(),
+        };
+        let task = VmTask::open(gateway, enrolment, demands, show).await?;
+        self.vms.lock().expect("nothing panics while it holds this").insert(id.clone(), VmHandle { view, demand });
+        self.receive(&id, failed.clone()).await?;
+        tokio::spawn(async move {
+            if let Err(fault) = task.run().await {
+                let _ = failed.send(fault).await;
+            }
+        });
+        Ok(())
+    }
+
+    pub fn settings(&self) -> Settings {
+        let replication = &self.config.replication;
+        // One budget for all disks: each of those that run at once gets its part, half of it for reading ahead.
+        let share = replication.in_flight.0 / u64::from(replication.disks_at_once);
+        let segment_bytes = replication.segment.0.min(share / 2).max(1 << 20);
+        let limits = CopyLimits {
+            read_ahead: share / 2,
+            read_unit: CopyLimits::default().read_unit.min(share / 4).max(1 << 20),
+            segment_bytes,
+            segments_at_once: (share / 2 / segment_bytes).max(1) as usize,
+            page_bytes: (share / 2).max(segment_bytes),
+            level: i32::from(replication.compression_level),
+            ..CopyLimits::default()
+        };
+        Settings {
+            limits,
+            interval: self.interval(),
+            quiesce: if replication.quiesce { Quiesce::Wanted } else { Quiesce::Unwanted },
+            poll: replication.poll.0,
+            shutdown_within: Duration::from_secs(600),
+        }
+    }
+
+    pub fn interval(&self) -> Interval {
+        let replication = &self.config.replication;
+        Interval { shortest: replication.interval_min.0, longest: replication.interval_max.0 }
+    }
+
+    /// Starts replicating a VM that the configuration does not name.
+    pub async fn want(&self, name: &str, source: &str) -> Result<bool, Fault> {
+        let mut wanted = self.wanted.lock().await;
+        let known = |vm: &VmConfig| vm.name == name && vm.source == source;
+        if wanted.state().vms.iter().chain(&self.config.vms).any(known) {
+            return Ok(false);
+        }
+        wanted.record(vec![WantedFact::Wanted { name: name.to_owned(), source: source.to_owned() }]).await?;
+        Ok(true)
+    }
+
+    // ---- receiver ----
+
+    /// A receiver apart from its gateway learns of VMs from the store.
+    async fn watch_store(self: &Arc<Agent>, failed: mpsc::Sender<Fault>) {
+        if self.places.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            match self.log.list(layout::VMS).await {
+                Ok(entries) => {
+                    for entry in entries {
+                        let id = VmId(entry.key[layout::VMS.len()..].to_owned());
+                        if let Err(fault) = self.receive(&id, failed.clone()).await {
+                            tracing::warn!(vm = %id, message = %fault.message, "the replica's task does not start");
+                        }
+                    }
+                }
+                Err(fault) => tracing::warn!(kind = %fault.kind, message = %fault.message, "the store cannot be looked at"),
+            }
+            self.clock.sleep(self.config.replication.poll.0).await;
+        }
+    }
+
+    async fn receive(&self, id: &VmId, failed: mpsc::Sender<Fault>) -> Result<(), Fault> {
+        let Some(places) = &self.places else { return Ok(()) };
+        if self.replicas.lock().expect("nothing panics while it holds this").contains_key(id) {
+            return Ok(());
+        }
+        let receiver = Receiver {
+            log: self.log.clone(),
+            journal: self.journal.clone(),
+            places: places.clone(),
+            clock: self.clock.clone(),
+            poll: self.config.replication.poll.0.min(Duration::from_secs(2)),
+            checkpoint_every: CHECKPOINT_EVERY,
+        };
+        let (show, view) = watch::channel(ReplicaView::default());
+        let task = ReplicaTask::open(receiver, id.clone(), show).await?;
+        if self.replicas.lock().expect("nothing panics while it holds this").insert(id.clone(), view).is_some() {
+            return Ok(());
+        }
+        tokio::spawn(async move {
+            if let Err(fault) = task.run().await {
+                let _ = failed.send(fault).await;
+            }
+        });
+        Ok(())
+    }
+
+    // ---- views ----
+
+    pub fn handles(&self) -> BTreeMap<VmId, VmHandle> {
+        self.vms.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    pub fn replica_views(&self) -> BTreeMap<VmId, ReplicaView> {
+        let replicas = self.replicas.lock().expect("nothing panics while it holds this");
+        replicas.iter().map(|(id, view)| (id.clone(), view.borrow().clone())).collect()
+    }
+
+    pub fn missing(&self) -> Vec<String> {
+        let missing = self.missing.lock().expect("nothing panics while it holds this");
+        missing.iter().map(|(name, why)| format!("{name}: {why}")).collect()
+    }
+
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        self.journal.clone()
+    }
+
+    pub fn store_name(&self) -> String {
+        hex(&self.log.sealer().store_id())
+    }
+
+    /// Sources that a command may name; the only one needs no name.
+    pub fn source_or_only(&self, named: Option<&str>) -> Result<String, Fault> {
+        match (named, self.sources.len()) {
+            (Some(name), _) if self.sources.contains_key(name) => Ok(name.to_owned()),
+            (Some(name), _) => Err(Fault::not_found(format!("there is no source {name}"))),
+            (None, 1) => Ok(self.sources.keys().next().cloned().unwrap_or_default()),
+            (None, _) => Err(Fault::invalid("there are several sources: say which one with --source".to_owned())),
+        }
+    }
+}
+
+fn name_of(view: &VmView) -> (String, String) {
+    (view.vm.source.clone(), view.vm.name.clone())
+}
+
+fn open_places(config: &Config, work: Arc<Folder>) -> Result<Option<Places>, Fault> {
+    let (true, Some(receiver)) = (config.role.receives(), &config.receiver) else { return Ok(None) };
+    let mut devices: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for device in &receiver.devices {
+        let (vm, disk) = (VmId(device.vm.clone()), device.disk.as_str().into());
+        devices.insert(places::replica(&vm, &disk), device.path.clone());
+        devices.insert(places::filling(&vm, &disk), device.path.clone());
+    }
+    let root = receiver.replicas.clone().unwrap_or_else(|| config.state.join("replicas"));
+    let replicas = Arc::new(Folder::with_devices(&root, devices)?);
+    Ok(Some(Places { replicas, work }))
+}
+
+/// The name a VM has in the log and the journal: which source, and which VM of it.
+pub fn vm_id(source: &str, vm: &VmRef) -> VmId {
+    let identity = format!("{}\n{}", vm.id, vm.fingerprint);
+    VmId(format!("{}-{}", layout::name(source), &Sha::of(identity.as_bytes()).to_string()[..16]))
+}
+
+/// Finds a VM by name, by folder and name, or by what identifies it. Two that fit are an error: the wrong VM is never touched.
+pub async fn find(source: &dyn Source, wanted: &str) -> Result<VmSummary, Fault> {
+    let mut fitting = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = source.inventory(cursor).await?;
+        fitting.extend(page.vms.into_iter().filter(|vm| fits(vm, wanted)));
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    match fitting.len() {
+        0 => Err(Fault::not_found(format!("the source knows no VM \"{wanted}\"; nothing was touched"))),
+        1 => Ok(fitting.remove(0)),
+        _ => {
+            let names: Vec<String> = fitting.iter().map(|vm| format!("{}/{} (id {})", vm.folder, vm.name, vm.vm.fingerprint)).collect();
+            Err(Fault::conflict(format!(
+                "\"{wanted}\" fits {} VMs: {}. Name one of them by folder/name or by id; nothing was touched",
+                names.len(),
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+fn fits(vm: &VmSummary, wanted: &str) -> bool {
+    vm.name == wanted
+        || format!("{}/{}", vm.folder.trim_end_matches('/'), vm.name) == wanted
+        || vm.vm.fingerprint == wanted
+        || vm.vm.id == wanted
+}

@@ -1,0 +1,6 @@
+//! Commands in, views out; no decisions. The unix socket speaks one JSON object a line.
+
+pub mod command;
+pub mod sentences;
+pub mod socket;
+pub mod status;

@@ -1,0 +1,197 @@
+//! What `transload status` shows, as values.
+
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::driver::gateway::VmView;
+use crate::driver::judge::ReplicaView;
+use crate::model::commit::Mode;
+use crate::model::{CycleNumber, Fault, Finding, VmId};
+use crate::policy::interval::Interval;
+use crate::policy::replica::ReplicaState;
+use crate::policy::vm::{Copying, Cycle, Ended, Stage, Step};
+
+use super::sentences;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    pub version: String,
+    pub role: String,
+    pub store: String,
+    /// Resident memory of the agent, in KiB; its highest value so far.
+    pub memory_kib: u64,
+    pub memory_peak_kib: u64,
+    pub vms: Vec<VmStatus>,
+    /// Names in the configuration that no source knows, or that fit several VMs.
+    pub missing: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmStatus {
+    pub id: VmId,
+    pub name: String,
+    pub source: String,
+    /// One line: what it does or what it waits for.
+    pub state: String,
+    pub cycle: Option<CycleStatus>,
+    pub point: Option<PointStatus>,
+    pub replica: Option<String>,
+    pub trouble: Option<Trouble>,
+    pub findings: Vec<Finding>,
+    pub history: Vec<Ended>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleStatus {
+    pub number: CycleNumber,
+    pub disks: Vec<DiskStatus>,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    pub label: String,
+    pub mode: Option<Mode>,
+    pub planned: u64,
+    pub done: u64,
+    pub read: u64,
+    pub sent: u64,
+    pub stored: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointStatus {
+    pub cycle: CycleNumber,
+    pub taken_at: Timestamp,
+    pub quiesced: bool,
+    pub last: bool,
+    /// How old the data at the target is, in seconds.
+    pub age_seconds: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub fault: Fault,
+    pub safe: String,
+    pub next: String,
+}
+
+pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interval: Interval, now: Timestamp) -> VmStatus {
+    let vm = &view.vm;
+    let point = vm.point.as_ref().map(|point| PointStatus {
+        cycle: point.commit.cycle,
+        taken_at: point.taken_at,
+        quiesced: point.quiesced,
+        last: point.last,
+        age_seconds: now.duration_since(point.taken_at).as_secs(),
+    });
+    let fault = vm.halted.clone().or_else(|| view.trouble.clone()).or_else(|| replica.and_then(|replica| replica.trouble.clone()));
+    let shown_point = point.as_ref().map(|point| point.taken_at.to_string());
+    VmStatus {
+        id: id.clone(),
+        name: vm.name.clone(),
+        source: vm.source.clone(),
+        state: state(view, interval, now),
+        cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
+        trouble: fault.map(|fault| Trouble {
+            safe: sentences::safe(shown_point.as_deref()),
+            next: sentences::next(&fault).to_owned(),
+            fault,
+        }),
+        point,
+        replica: replica.map(|replica| replica_state(&replica.replica.state)),
+        findings: view.findings.clone(),
+        history: vm.history.clone(),
+    }
+}
+
+fn replica_state(state: &ReplicaState) -> String {
+    match state {
+        ReplicaState::None => "none".to_owned(),
+        ReplicaState::Filling(cycle) => format!("filling (cycle {cycle})"),
+        ReplicaState::At(point) => format!("at recovery point {}", point.cycle),
+        ReplicaState::Applying { to, .. } => format!("applying cycle {}", to.cycle),
+    }
+}
+
+fn state(view: &VmView, interval: Interval, now: Timestamp) -> String {
+    let vm = &view.vm;
+    if vm.halted.is_some() {
+        return "halted: a person has to look".to_owned();
+    }
+    let Some(cycle) = &vm.cycle else { return idle(view, interval, now) };
+    match &cycle.stage {
+        Stage::PoweringOff => "shutting the guest down".to_owned(),
+        Stage::NeedsSnapshot { .. } | Stage::Opening { .. } => "opening a snapshot".to_owned(),
+        Stage::Open { disks: None, .. } => "looking at the disks".to_owned(),
+        Stage::Open { disks: Some(_), .. } => copying(cycle, view),
+        Stage::Closed { .. } => "committing".to_owned(),
+        Stage::Committed { .. } => format!("waits: receipt of cycle {}", cycle.number),
+        Stage::Abandoning { .. } => "closing the snapshot of a failed attempt".to_owned(),
+    }
+}
+
+fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
+    if view.steps.iter().any(|step| matches!(step, Step::Prepare | Step::Sweep | Step::TakeOwnership | Step::CheckOwner)) {
+        return "getting ready".to_owned();
+    }
+    if view.trouble.is_some() {
+        return "waits: something is in the way".to_owned();
+    }
+    match view.vm.due(interval) {
+        _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),
+        Some(due) if due > now => format!("idle, next cycle in {} s", due.duration_since(now).as_secs()),
+        Some(_) => "queued".to_owned(),
+        None => "idle".to_owned(),
+    }
+}
+
+fn copying(cycle: &Cycle, view: &VmView) -> String {
+    let disks = cycle_status(cycle, view).disks;
+    let (done, planned) = disks.iter().fold((0, 0), |(done, planned), disk| (done + disk.done, planned + disk.planned));
+    let percent = (done * 100).checked_div(planned).unwrap_or(100);
+    let mode = disks.iter().filter_map(|disk| disk.mode).fold(Mode::Delta, |strongest, mode| match (strongest, mode) {
+        (Mode::Initial, _) | (_, Mode::Initial) => Mode::Initial,
+        (Mode::Resync, _) | (_, Mode::Resync) => Mode::Resync,
+        _ => Mode::Delta,
+    });
+    match mode {
+        Mode::Initial => format!("initial replication {percent} %"),
+        Mode::Resync => format!("resync {percent} %"),
+        Mode::Delta => format!("delta {percent} %"),
+    }
+}
+
+fn cycle_status(cycle: &Cycle, view: &VmView) -> CycleStatus {
+    let disks = match &cycle.stage {
+        Stage::Open { disks: Some(disks), .. } | Stage::Closed { disks, .. } => {
+            disks.each.values().map(|copying| disk_status(copying, view)).collect()
+        }
+        _ => Vec::new(),
+    };
+    CycleStatus { number: cycle.number, disks }
+}
+
+fn disk_status(copying: &Copying, view: &VmView) -> DiskStatus {
+    let planned = copying.plan.as_ref().map_or(0, |plan| plan.planned_bytes);
+    let mut status = DiskStatus {
+        label: copying.source.label.clone(),
+        mode: copying.plan.as_ref().map(|plan| plan.mode),
+        planned,
+        done: 0,
+        read: 0,
+        sent: 0,
+        stored: 0,
+    };
+    if let Some((_, stats)) = &copying.layer {
+        (status.done, status.read, status.sent, status.stored) = (planned, stats.read, stats.sent, stats.stored);
+    } else if let Some(progress) = view.progress.get(&copying.source.id) {
+        status.done = progress.done.load(Ordering::Relaxed).min(planned);
+        status.read = progress.read.load(Ordering::Relaxed);
+        status.sent = progress.sent.load(Ordering::Relaxed);
+        status.stored = progress.stored.load(Ordering::Relaxed);
+    }
+    status
+}

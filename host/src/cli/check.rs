@@ -1,0 +1,256 @@
+//! `transload check`: everything the agent will need, tried the way it will be used. Each step with its time, and a fix where it fails.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::agent;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, PluginConfig};
+use crate::files::Files;
+use crate::folder::Folder;
+use crate::log::keys;
+use crate::log::sink::{CreateGuarantee, Sink};
+use crate::model::{Extent, Fault, FaultKind, Severity};
+use crate::net::ProbeStep;
+use crate::pipeline::source::Source;
+use crate::random::Random;
+use crate::wasm::PluginHost;
+
+use super::print::plain;
+
+#[derive(Debug, Serialize)]
+struct Step {
+    what: String,
+    milliseconds: u128,
+    ok: bool,
+    /// What was found, or what is wrong.
+    message: String,
+    /// What to do about it.
+    fix: Option<String>,
+}
+
+struct Walk {
+    steps: Vec<Step>,
+    json: bool,
+    clock: Arc<dyn Clock>,
+}
+
+pub fn main(path: &Path, json: bool) -> ExitCode {
+    let config = match super::load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut walk = Walk { steps: Vec::new(), json, clock: Arc::new(SystemClock::new()) };
+    super::runtime().block_on(walk.all(&config));
+    let failed = walk.steps.iter().filter(|step| !step.ok).count();
+    if json {
+        println!("{}", serde_json::json!({ "steps": walk.steps, "failed": failed }));
+    } else if failed == 0 {
+        println!("Everything that was tried works.");
+    } else {
+        println!("{failed} steps failed. Nothing was changed; no VM was touched.");
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) }
+}
+
+impl Walk {
+    async fn all(&mut self, config: &Config) {
+        self.local(config).await;
+        let host = match PluginHost::new(self.clock.clone()) {
+            Ok(host) => host,
+            Err(error) => return self.failed("plugin engine", &format!("{error:#}"), "Report this: the engine should always start."),
+        };
+        self.sink(config, &host).await;
+        if config.role.sends() {
+            for source in &config.sources {
+                self.source(config, source, &host).await;
+            }
+        }
+    }
+
+    async fn local(&mut self, config: &Config) {
+        let folder =
+            self.step("state folder", "Make the folder writable for the agent's user.", async { Folder::open(&config.state) }).await;
+        if let Some(folder) = folder
+            && let Some(free) = self.step("space for state", "Make the folder readable.", async { folder.free().await }).await
+            && free < 1 << 30
+        {
+            self.failed("space for state", &format!("only {free} bytes are free"), "Make room: digest tables and the spool live here.");
+        }
+        if let (true, Some(receiver)) = (config.role.receives(), &config.receiver) {
+            for device in &receiver.devices {
+                let found = async { std::fs::metadata(&device.path).map_err(|error| Fault::not_found(error.to_string())) };
+                self.step(&format!("device {}", device.path.display()), "Attach the device, or correct its path.", found).await;
+            }
+        }
+        self.step("key", "Write the key file with `transload init`, or restore it from its copy.", async { agent::unlock(&config.key) })
+            .await;
+    }
+
+    // ---- the store ----
+
+    async fn sink(&mut self, config: &Config, host: &PluginHost) {
+        let plugin = match host.sink(&config.sink).await {
+            Ok(plugin) => plugin,
+            Err(refused) => return self.failed(&format!("plugin of {}", config.sink.name), &refused.to_string(), "See what is named."),
+        };
+        self.probed(&config.sink.name, plugin.probe().await);
+        if self.any_failed(&config.sink.name) {
+            return;
+        }
+        let fix = "Check the access key, the secret file, the bucket's name and its policy.";
+        let described = self.step(&format!("{}: describe", config.sink.name), fix, plugin.describe()).await;
+        if described.is_some_and(|described| described.create == CreateGuarantee::Advisory) {
+            self.note(
+                &format!("{}: fencing", config.sink.name),
+                "creates are only advisory here: two agents on one VM would not be told apart",
+            );
+        }
+        self.probe_object(&config.sink.name, &plugin).await;
+        let opened = async {
+            match keys::exists(&plugin).await? {
+                false => Ok("it is empty; the agent will begin it".to_owned()),
+                true => keys::open(&plugin, &agent::unlock(&config.key)?).await.map(|_| "the key opens it".to_owned()),
+            }
+        };
+        self.told(&format!("{}: store", config.sink.name), "Use the key file that this store was begun with.", opened).await;
+    }
+
+    /// Writes, reads, lists and deletes an object of its own.
+    async fn probe_object(&mut self, name: &str, sink: &dyn Sink) {
+        let random = Random::from_system();
+        let key = format!("probe/{:016x}", random.number());
+        let body = crate::log::seal::probe_body(&random);
+        let fix = "Allow the agent to create objects here (s3:PutObject).";
+        if self.step(&format!("{name}: create"), fix, sink.put(&key, body.clone())).await.is_none() {
+            return;
+        }
+        let again = async {
+            match sink.put(&key, body.clone()).await {
+                Err(fault) if fault.kind == FaultKind::Conflict => Ok("a second create is refused".to_owned()),
+                Err(fault) => Err(fault),
+                Ok(()) => Err(Fault::unsupported("a second create of the same key succeeded: the store ignores If-None-Match")),
+            }
+        };
+        self.told(&format!("{name}: create only"), "Use a store with conditional writes; without them two agents are not fenced.", again)
+            .await;
+        let part = async {
+            let got = sink.get(&key, Some(Extent::new(1, 2))).await?;
+            if got[..] == body.bytes()[1..3] { Ok(()) } else { Err(Fault::corrupt("the store gave other bytes than were written")) }
+        };
+        self.step(&format!("{name}: read a part"), "Allow the agent to read objects here (s3:GetObject).", part).await;
+        let listed = async {
+            let page = sink.entries("probe/", None).await?;
+            if page.entries.iter().any(|entry| entry.key == key) { Ok(()) } else { Err(Fault::not_found("the object is not listed")) }
+        };
+        self.step(&format!("{name}: list"), "Allow the agent to list the bucket (s3:ListBucket).", listed).await;
+        let deleted = async { sink.delete(std::slice::from_ref(&key)).await?.remove(0) };
+        self.step(&format!("{name}: delete"), "Allow the agent to delete objects here (s3:DeleteObject).", deleted).await;
+    }
+
+    // ---- sources ----
+
+    async fn source(&mut self, config: &Config, source: &PluginConfig, host: &PluginHost) {
+        let name = &source.name;
+        let plugin = match host.source(source).await {
+            Ok(plugin) => plugin,
+            Err(refused) => return self.failed(&format!("plugin of {name}"), &refused.to_string(), "See what is named."),
+        };
+        self.probed(name, plugin.probe().await);
+        if self.any_failed(name) {
+            return;
+        }
+        let described = async { plugin.describe().await.map(|described| described.product) };
+        if self.told(&format!("{name}: log in"), "Check the user and the secret file.", described).await.is_none() {
+            return;
+        }
+        for wanted in config.vms.iter().filter(|vm| vm.source == *name) {
+            let fix = "Name the VM as the source does, by folder/name, or by its instance UUID.";
+            let found = agent::find(&plugin, &wanted.name);
+            let Some(found) = self.step(&format!("{name}: VM {}", wanted.name), fix, found).await else { continue };
+            let Some(findings) = self
+                .step(&format!("{name}: preflight of {}", found.name), "Give the account its rights.", plugin.preflight(&found.vm))
+                .await
+            else {
+                continue;
+            };
+            for finding in findings {
+                let what = format!("{name}: {} ({})", finding.subject, finding.code);
+                match finding.severity {
+                    Severity::Blocking => self.failed(&what, &finding.message, &finding.remedy),
+                    _ => self.note(&what, &finding.message),
+                }
+            }
+        }
+    }
+
+    // ---- telling ----
+
+    fn probed(&mut self, name: &str, steps: Vec<ProbeStep>) {
+        for step in steps {
+            let what = format!("{name}: {}", step.what);
+            match step.outcome {
+                Ok(found) => self.push(Step { what, milliseconds: step.took.as_millis(), ok: true, message: found, fix: None }),
+                Err(failure) => self.push(Step {
+                    what,
+                    milliseconds: step.took.as_millis(),
+                    ok: false,
+                    message: failure.message,
+                    fix: Some(failure.fix),
+                }),
+            }
+        }
+    }
+
+    fn any_failed(&self, name: &str) -> bool {
+        self.steps.iter().any(|step| !step.ok && step.what.starts_with(name))
+    }
+
+    async fn step<T>(&mut self, what: &str, fix: &str, trying: impl Future<Output = Result<T, Fault>>) -> Option<T> {
+        let (result, took) = self.timed(trying).await;
+        let message = result.as_ref().err().map_or_else(|| "works".to_owned(), |fault| fault.to_string());
+        let ok = result.is_ok();
+        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix: (!ok).then(|| fix.to_owned()) });
+        result.ok()
+    }
+
+    async fn told(&mut self, what: &str, fix: &str, trying: impl Future<Output = Result<String, Fault>>) -> Option<String> {
+        let (result, took) = self.timed(trying).await;
+        let ok = result.is_ok();
+        let message = match &result {
+            Ok(found) => found.clone(),
+            Err(fault) => fault.to_string(),
+        };
+        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix: (!ok).then(|| fix.to_owned()) });
+        result.ok()
+    }
+
+    async fn timed<T>(&self, trying: impl Future<Output = T>) -> (T, u128) {
+        let started = self.clock.monotonic();
+        let result = trying.await;
+        (result, self.clock.monotonic().saturating_sub(started).as_millis())
+    }
+
+    fn failed(&mut self, what: &str, message: &str, fix: &str) {
+        let step = Step { what: what.to_owned(), milliseconds: 0, ok: false, message: message.to_owned(), fix: Some(fix.to_owned()) };
+        self.push(step);
+    }
+
+    fn note(&mut self, what: &str, message: &str) {
+        self.push(Step { what: what.to_owned(), milliseconds: 0, ok: true, message: message.to_owned(), fix: None });
+    }
+
+    fn push(&mut self, step: Step) {
+        if !self.json {
+            let mark = if step.ok { "ok  " } else { "FAIL" };
+            println!("{mark} {:>6} ms  {:<44} {}", step.milliseconds, plain(&step.what), plain(&step.message));
+            if let Some(fix) = &step.fix {
+                println!("                   {}", plain(fix));
+            }
+        }
+        self.steps.push(step);
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line: reads arguments, asks the agent or does what needs no agent, and prints. Exit status: 0 done, 1 refused or failed,
+//! 2 the arguments or the configuration cannot be used, 3 a check or a comparison found something.
+
+mod check;
+mod init;
+mod print;
+mod run;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::api::command::{Command, Reply};
+use crate::api::sentences::refusal;
+use crate::api::socket;
+use crate::config::Config;
+use crate::model::{CycleNumber, Fault};
+
+#[derive(Parser)]
+#[command(name = "transload", version, about = "Moves virtual machines: replicates their disks while they run, and proves every copy.")]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, short, global = true, default_value = "/etc/transload/transload.toml")]
+    config: PathBuf,
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Writes a commented configuration and a key file.
+    Init {
+        /// Write the key file here instead of beside the configuration.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Walks to every endpoint and tries every right, and changes nothing but a probe object that it removes again.
+    Check,
+    /// Runs the agent.
+    Run,
+    /// Shows what a running agent does.
+    Status {
+        /// Keep showing, once a second.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Starts replicating a VM.
+    Replicate {
+        vm: String,
+        /// The source it is on, when there are several.
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Runs a cycle now.
+    Sync { vm: String },
+    /// Shuts the guest down and runs the last cycle.
+    Final { vm: String },
+    /// Reads a recovery point from the store again and compares the replica with it.
+    Verify {
+        vm: String,
+        /// The recovery point, by its cycle; the newest one if left out.
+        #[arg(long)]
+        point: Option<u64>,
+    },
+    /// Writes the disks of a kept recovery point to files.
+    Restore {
+        vm: String,
+        /// The disk, by its id or label; all of them if left out, with a number behind the file's name.
+        #[arg(long)]
+        disk: Option<String>,
+        #[arg(long)]
+        point: Option<u64>,
+        /// The file to write. It must not exist.
+        #[arg(long)]
+        to: PathBuf,
+    },
+}
+
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match &arguments.verb {
+        Verb::Init { key } => init::init(&arguments.config, key.as_deref()),
+        Verb::Check => check::main(&arguments.config, arguments.json),
+        Verb::Run => run::main(&arguments.config),
+        Verb::Status { watch: true } => watch::main(&arguments.config),
+        verb => ask(&arguments.config, arguments.json, command(verb)),
+    }
+}
+
+fn command(verb: &Verb) -> Command {
+    let point = |point: &Option<u64>| point.map(CycleNumber);
+    match verb {
+        Verb::Replicate { vm, source } => Command::Replicate { vm: vm.clone(), source: source.clone() },
+        Verb::Sync { vm } => Command::Sync { vm: vm.clone() },
+        Verb::Final { vm } => Command::Final { vm: vm.clone() },
+        Verb::Verify { vm, point: at } => Command::Verify { vm: vm.clone(), point: point(at) },
+        Verb::Restore { vm, disk, point: at, to } => {
+            Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), to: absolute(to) }
+        }
+        Verb::Init { .. } | Verb::Check | Verb::Run | Verb::Status { .. } => Command::Status,
+    }
+}
+
+/// The agent may run in another folder than the one who asks.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
+    let config = match load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let reply =
+        runtime().block_on(socket::ask(&socket::place(&config.state), &command)).unwrap_or_else(|fault| Reply::Refused(refusal(fault)));
+    print::reply(&reply, json);
+    match reply {
+        Reply::Refused(_) => ExitCode::from(1),
+        Reply::Verified(verified) if !verified.equal => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    Config::load(path).map_err(|error| {
+        eprintln!("transload: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the machine has threads to give")
+}
+
+fn print_fault(fault: Fault) -> ExitCode {
+    print::refused(&refusal(fault));
+    ExitCode::from(1)
+}

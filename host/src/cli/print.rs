@@ -1,0 +1,125 @@
+//! What the commands print. Names that come from a source are shown without control characters.
+
+use crate::api::command::{Refusal, Reply};
+use crate::api::status::{AgentStatus, VmStatus};
+use crate::policy::vm::{Ended, EndedAs};
+
+pub fn reply(reply: &Reply, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string_pretty(reply).expect("a reply has only string keys"));
+        return;
+    }
+    match reply {
+        Reply::Status(status) => print!("{}", table(status)),
+        Reply::Accepted { message } | Reply::Ignored { message } => println!("{}", plain(message)),
+        Reply::Verified(verified) => {
+            for disk in &verified.disks {
+                println!(
+                    "{}: {} cells read; {} blocks differ, {} cannot be read from the store",
+                    plain(&disk.disk),
+                    disk.cells,
+                    disk.differing_blocks.len(),
+                    disk.unreadable_blocks.len()
+                );
+            }
+            let verdict = if verified.equal { "equals" } else { "DOES NOT EQUAL" };
+            println!("The replica of {} {verdict} recovery point {} in the store.", plain(&verified.vm), verified.point);
+        }
+        Reply::Restored { files } => {
+            for file in files {
+                println!("{}: {} ({})", plain(&file.disk), file.file.display(), bytes(file.bytes));
+            }
+        }
+        Reply::Refused(refusal) => refused(refusal),
+    }
+}
+
+pub fn refused(refusal: &Refusal) {
+    eprintln!("transload: {}", plain(&refusal.fault.to_string()));
+    eprintln!("{}", plain(&refusal.safe));
+    eprintln!("{}", plain(&refusal.next));
+}
+
+pub fn table(status: &AgentStatus) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!("transload {} ({}), store {}, memory {} MiB", status.version, status.role, &status.store[..8], status.memory_kib / 1024));
+    for missing in &status.missing {
+        line(format!("  not found  {}", plain(missing)));
+    }
+    for vm in &status.vms {
+        vm_lines(vm).into_iter().for_each(&mut line);
+    }
+    if status.vms.is_empty() {
+        line("  no VM yet".to_owned());
+    }
+    out
+}
+
+fn vm_lines(vm: &VmStatus) -> Vec<String> {
+    let name = if vm.name.is_empty() { vm.id.as_str() } else { &vm.name };
+    let point = vm.point.as_ref().map_or_else(
+        || "no recovery point yet".to_owned(),
+        |point| {
+            let how = if point.quiesced { "" } else { ", crash-consistent" };
+            format!("recovery point {} is {} s old{how}", point.cycle, point.age_seconds)
+        },
+    );
+    let replica = vm.replica.as_deref().unwrap_or("elsewhere");
+    let mut lines = vec![format!("  {:<20} {:<34} {point}; replica {replica}", plain(name), plain(&vm.state))];
+    for disk in vm.cycle.iter().flat_map(|cycle| &cycle.disks) {
+        let percent = (disk.done * 100).checked_div(disk.planned).unwrap_or(0);
+        lines.push(format!(
+            "    {:<28} [{:<20}] {percent:>3} %  planned {}, read {}, sent {}, stored {}",
+            plain(&disk.label),
+            "#".repeat((percent / 5) as usize),
+            bytes(disk.planned),
+            bytes(disk.read),
+            bytes(disk.sent),
+            bytes(disk.stored)
+        ));
+    }
+    if let Some(trouble) = &vm.trouble {
+        lines.push(format!("    ! {}", plain(&trouble.fault.to_string())));
+        lines.push(format!("      {} {}", plain(&trouble.safe), plain(&trouble.next)));
+    }
+    if let Some(ended) = vm.history.last() {
+        lines.push(format!("    {}", ended_line(ended)));
+    }
+    lines
+}
+
+fn ended_line(ended: &Ended) -> String {
+    let outcome = match &ended.outcome {
+        EndedAs::Applied => "applied".to_owned(),
+        EndedAs::Rejected(rejection) => format!("rejected: {}", rejection.message),
+        EndedAs::Failed(fault) => format!("failed: {fault}"),
+    };
+    let sum = |field: fn(&crate::policy::vm::CopyStats) -> u64| ended.disks.iter().map(|disk| field(&disk.stats)).sum();
+    format!(
+        "cycle {} {}; {} s, read {}, sent {}, stored {}",
+        ended.cycle,
+        plain(&outcome),
+        ended.ended_at.duration_since(ended.began_at).as_secs(),
+        bytes(sum(|stats| stats.read)),
+        bytes(sum(|stats| stats.sent)),
+        bytes(sum(|stats| stats.stored))
+    )
+}
+
+/// Text from elsewhere, fit for a terminal.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", count as f64 / 1_073_741_824.0),
+    }
+}

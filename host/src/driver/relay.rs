@@ -1,0 +1,142 @@
+//! Commands between roles that meet only in the store: `cmd/<n>` goes to the receiver, `reply/<n>` comes back, both sealed.
+//!
+//! A command has one name for ever, and a reply is created once: a receiver that dies after it carried a command out carries it out again,
+//! so only commands that may be done twice travel here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::journal::{Folded, Journal, Ledger};
+use crate::log::layout;
+use crate::log::seal::Role;
+use crate::log::store::Log;
+use crate::model::{Fault, FaultKind};
+
+/// How often either side looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Other gateways may be numbering at the same time; after so many collisions something else is wrong.
+const NUMBER_TRIES: u32 = 32;
+
+/// Sends a command, and waits for its reply.
+pub async fn ask(log: &Log, clock: &dyn Clock, command: &str, within: Duration) -> Result<String, Fault> {
+    let number = send(log, command).await?;
+    let started = clock.monotonic();
+    while clock.monotonic().saturating_sub(started) < within {
+        match log.read(Role::Reply, &layout::reply(number)).await {
+            Ok(reply) => return String::from_utf8(reply).map_err(|_| Fault::corrupt("the receiver's reply is no text")),
+            Err(fault) if fault.kind == FaultKind::NotFound => clock.sleep(LOOK_EVERY).await,
+            Err(fault) => return Err(fault),
+        }
+    }
+    Err(Fault::unavailable("the receiver did not answer in time: look whether it runs; what was asked may still be done"))
+}
+
+async fn send(log: &Log, command: &str) -> Result<u64, Fault> {
+    for _ in 0..NUMBER_TRIES {
+        let numbers = log.list(layout::COMMANDS).await?;
+        let next = numbers.iter().filter_map(|entry| layout::number_of(&entry.key)).max().unwrap_or(0) + 1;
+        // Two equal commands at one moment would be one object; the mark keeps them apart.
+        let marked = serde_json::json!({ "mark": format!("{:016x}", log.random().number()), "command": command }).to_string();
+        match log.create(Role::Command, &layout::command(next), marked.as_bytes()).await {
+            Ok(()) => return Ok(next),
+            Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::Corrupt) => continue,
+            Err(fault) => return Err(fault),
+        }
+    }
+    Err(Fault::unavailable("no number for the command was free"))
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Handled {
+    newest: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HandledFact {
+    Handled { number: u64 },
+}
+
+impl Folded for Handled {
+    type Fact = HandledFact;
+
+    fn fold(&mut self, fact: HandledFact) -> Result<(), Fault> {
+        let HandledFact::Handled { number } = fact;
+        self.newest = self.newest.max(number);
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Marked {
+    command: String,
+}
+
+/// The receiver's ear: hands out commands one by one, and takes the replies.
+pub struct Ear {
+    log: Log,
+    clock: Arc<dyn Clock>,
+    handled: Ledger<Handled>,
+}
+
+/// A command that came through the store.
+pub struct Heard {
+    number: u64,
+    pub command: String,
+}
+
+impl Ear {
+    pub async fn open(log: Log, clock: Arc<dyn Clock>, journal: Arc<dyn Journal>) -> Result<Ear, Fault> {
+        let handled = Ledger::open(journal, "relay".to_owned()).await?;
+        Ok(Ear { log, clock, handled })
+    }
+
+    /// The next command that has no reply yet.
+    pub async fn hear(&mut self) -> Result<Heard, Fault> {
+        loop {
+            let listed = match self.log.list(layout::COMMANDS).await {
+                Ok(listed) => listed,
+                Err(fault) => {
+                    tracing::warn!(kind = %fault.kind, message = %fault.message, "commands cannot be looked for");
+                    Vec::new()
+                }
+            };
+            let newest = self.handled.state().newest;
+            let mut numbers: Vec<u64> =
+                listed.iter().filter_map(|entry| layout::number_of(&entry.key)).filter(|number| *number > newest).collect();
+            numbers.sort_unstable();
+            for number in numbers {
+                match self.read(number).await {
+                    Ok(Some(heard)) => return Ok(heard),
+                    Ok(None) => self.handled.record(vec![HandledFact::Handled { number }]).await?,
+                    Err(fault) => {
+                        tracing::warn!(number, message = %fault.message, "a command is passed over");
+                        self.handled.record(vec![HandledFact::Handled { number }]).await?;
+                    }
+                }
+            }
+            self.clock.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// None when it was answered already.
+    async fn read(&self, number: u64) -> Result<Option<Heard>, Fault> {
+        if self.log.sink().head(&layout::reply(number)).await?.is_some() {
+            return Ok(None);
+        }
+        let bytes = self.log.read(Role::Command, &layout::command(number)).await?;
+        let marked: Marked = serde_json::from_slice(&bytes).map_err(|error| Fault::corrupt(format!("it cannot be read: {error}")))?;
+        Ok(Some(Heard { number, command: marked.command }))
+    }
+
+    pub async fn reply(&mut self, heard: Heard, reply: &str) -> Result<(), Fault> {
+        match self.log.create(Role::Reply, &layout::reply(heard.number), reply.as_bytes()).await {
+            Err(fault) if !matches!(fault.kind, FaultKind::Conflict | FaultKind::Corrupt) => return Err(fault),
+            _ => {}
+        }
+        self.handled.record(vec![HandledFact::Handled { number: heard.number }]).await
+    }
+}

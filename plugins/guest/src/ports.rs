@@ -1,0 +1,32 @@
+//! What plugin logic needs from the host. On wasm `Imports` implements these; native tests script them.
+
+use crate::fault::Fault;
+use crate::http::{BodyPart, Request, Response};
+
+pub trait Http {
+    /// A small exchange. Every status is a value; only a connection that failed is a fault.
+    fn send(&self, request: &Request, body: &[BodyPart]) -> Result<Response, Fault>;
+}
+
+/// A value in the store that all instances of this plugin share, and the version it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub version: u64,
+    pub value: Vec<u8>,
+}
+
+pub trait Sessions {
+    fn get(&self, name: &str) -> Option<Entry>;
+    /// `conflict` when another instance was faster; an empty value forgets the entry.
+    fn compare_and_set(&self, name: &str, expected: Option<u64>, value: &[u8]) -> Result<u64, Fault>;
+}
+
+pub trait Secrets {
+    /// The last key of the HMAC-SHA-256 chain that starts with `prefix` + the secret.
+    fn sign_chain(&self, secret: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault>;
+}
+
+pub trait Clock {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    fn now(&self) -> u64;
+}

@@ -1,0 +1,121 @@
+use super::*;
+use crate::script::{Scene, disk_xml, prop, raw_prop, snapshot_prop, vm, vm_ref};
+
+/// A VM without fault; `more` is read after it and wins.
+fn codes(more: &str) -> Vec<&'static str> {
+    findings_of(more).iter().filter(|finding| finding.severity != Severity::Info).map(|finding| finding.code).collect()
+}
+
+fn findings_of(more: &str) -> Vec<Finding> {
+    scene_findings(Scene::new(), more)
+}
+
+fn scene_findings(scene: Scene, more: &str) -> Vec<Finding> {
+    let good = [
+        prop("name", "web"),
+        prop("config.version", "vmx-19"),
+        prop("config.changeTrackingEnabled", "true"),
+        prop("capability.changeTrackingSupported", "true"),
+        prop("runtime.consolidationNeeded", "false"),
+        prop("runtime.connectionState", "connected"),
+        raw_prop("config.hardware.device", &format!("{}{}", controller("noSharing"), disk())),
+    ];
+    let scene = scene.on("RetrievePropertiesEx", &vm(&format!("{}{more}", good.concat())));
+    scene.run(|vcenter| check(vcenter, &vm_ref())).unwrap()
+}
+
+fn disk() -> String {
+    disk_xml(2000, 1000, 0, 1 << 30, "6000c29a", "[ds] web/web.vmdk", None)
+}
+
+fn controller(sharing: &str) -> String {
+    format!(
+        r#"<VirtualDevice i:type="v:ParaVirtualSCSIController"><key>1000</key><busNumber>0</busNumber><sharedBus>{sharing}</sharedBus></VirtualDevice>"#
+    )
+}
+
+fn devices(xml: &str) -> String {
+    raw_prop("config.hardware.device", xml)
+}
+
+#[test]
+fn a_sound_vm_has_facts_and_nothing_else() {
+    let facts: Vec<_> = findings_of("").iter().map(|finding| (finding.code, finding.severity)).collect();
+    assert_eq!(facts, [("guest-os", Severity::Info), ("firmware", Severity::Info)]);
+}
+
+#[test]
+fn every_obstacle_has_its_code() {
+    let with_disk = |from: &str, to: &str| devices(&format!("{}{}", controller("noSharing"), disk().replace(from, to)));
+    let table = [
+        (prop("config.template", "true"), "template"),
+        (prop("runtime.connectionState", "orphaned"), "not-connected"),
+        (raw_prop("config.keyId", "<keyId>k</keyId>"), "encrypted"),
+        (prop("runtime.consolidationNeeded", "true"), "consolidation-needed"),
+        (prop("config.version", "vmx-04"), "hardware-version-old"),
+        (prop("capability.changeTrackingSupported", "false"), "cbt-unsupported"),
+        (prop("config.changeTrackingEnabled", "false"), "cbt-off"),
+        (raw_prop("config.extraConfig", "<OptionValue><key>scsi0:0.ctkEnabled</key><value>FALSE</value></OptionValue>"), "cbt-off-disk"),
+        (devices(&format!("{}{}", controller("physicalSharing"), disk())), "bus-sharing"),
+        (devices(""), "no-disks"),
+        (with_disk("<diskMode>persistent", "<diskMode>independent_persistent"), "independent-disk"),
+        (with_disk("<diskMode>persistent", "<diskMode>nonpersistent"), "disk-mode"),
+        (with_disk("VirtualDiskFlatVer2BackingInfo", "VirtualDiskRawDiskMappingVer1BackingInfo"), "rdm-physical"),
+        (with_disk("<uuid>", "<sharing>sharingMultiWriter</sharing><uuid>"), "multi-writer"),
+        (with_disk("<uuid>6000c29a</uuid>", ""), "disk-without-uuid"),
+        (with_disk("1073741824", "1000"), "disk-size-odd"),
+        (
+            devices(&format!(
+                "{}{}<VirtualDevice i:type=\"v:VirtualPCIPassthrough\"><deviceInfo><label>GPU</label></deviceInfo></VirtualDevice>",
+                controller("noSharing"),
+                disk()
+            )),
+            "pci-passthrough",
+        ),
+    ];
+    for (more, code) in table {
+        assert_eq!(codes(&more), [code]);
+    }
+}
+
+#[test]
+fn a_virtual_raw_mapping_is_told_from_a_physical_one() {
+    let rdm = disk()
+        .replace("VirtualDiskFlatVer2BackingInfo", "VirtualDiskRawDiskMappingVer1BackingInfo")
+        .replace("<uuid>", "<compatibilityMode>virtualMode</compatibilityMode><uuid>");
+    assert_eq!(codes(&devices(&rdm)), ["rdm-virtual"]);
+}
+
+#[test]
+fn a_snapshot_is_named_and_the_agents_own_does_not_block() {
+    let findings = findings_of(&snapshot_prop(&[("snapshot-1", "before patch", false), ("snapshot-2", "transload-7", false)]));
+    let found = |code: &str| findings.iter().find(|finding| finding.code == code).unwrap();
+    assert!(found("snapshots-present").message.contains("\"before patch\""));
+    assert_eq!(found("snapshots-present").severity, Severity::Blocking);
+    assert_eq!(found("own-snapshot-present").severity, Severity::Info);
+}
+
+#[test]
+fn the_target_says_how_large_a_disk_may_be() {
+    let mut scene = Scene::new();
+    scene.settings.target_disk_size_max = Some((1 << 30) - 1);
+    let findings = scene_findings(scene, "");
+    let large = findings.iter().find(|finding| finding.code == "disk-too-large").unwrap();
+    assert!(large.message.contains("1073741824") && large.message.contains("1073741823"), "{}", large.message);
+}
+
+#[test]
+fn a_right_that_is_lacking_is_a_fault_and_not_a_clean_bill() {
+    let hidden = r#"<missingSet><path>snapshot</path><fault><fault i:type="v:NoPermission"><object type="VirtualMachine">vm-1</object><privilegeId>System.Read</privilegeId></fault><localizedMessage>no</localizedMessage></fault></missingSet>"#;
+    let scene = Scene::new().on("RetrievePropertiesEx", &vm(hidden));
+    let fault = scene.run(|vcenter| check(vcenter, &vm_ref())).unwrap_err();
+    assert!(fault.message.contains("System.Read"), "{}", fault.message);
+}
+
+#[test]
+fn every_finding_has_a_remedy() {
+    for finding in findings_of(&devices("")) {
+        assert!(!finding.remedy.is_empty() && !finding.message.is_empty(), "{}", finding.code);
+        assert_eq!(finding.subject, "web");
+    }
+}

@@ -1,0 +1,45 @@
+//! A VM, found and proven to be the one that was meant. Every verb starts here.
+
+use transload_guest::fault::Fault;
+
+use crate::moref::Moref;
+use crate::properties::Object;
+use crate::session::Vcenter;
+use crate::snapshots::{self, Snapshot};
+use crate::words::{PowerState, VmRef};
+
+pub const INSTANCE_UUID: &str = "config.instanceUuid";
+
+impl Vcenter<'_> {
+    /// Reads properties of exactly this VM, or says `conflict` when another VM answers to its reference now.
+    pub fn proven(&self, vm: &VmRef, doing: &str, paths: &[&str]) -> Result<Object, Fault> {
+        let mut wanted = vec![INSTANCE_UUID];
+        wanted.extend_from_slice(paths);
+        let object = self.read(doing, &Moref::vm(&vm.id), &wanted)?;
+        let found = object.text(INSTANCE_UUID).unwrap_or_default();
+        if found.is_empty() || !found.eq_ignore_ascii_case(&vm.fingerprint) {
+            return Err(Fault::conflict(format!(
+                "{} is another VM now: its instance UUID is {}, not {}. It was not touched.",
+                vm.id,
+                if found.is_empty() { "unknown" } else { found },
+                vm.fingerprint
+            )));
+        }
+        Ok(object)
+    }
+
+    /// The snapshots of exactly this VM.
+    pub fn snapshots(&self, vm: &VmRef) -> Result<Vec<Snapshot>, Fault> {
+        let object = self.proven(vm, &format!("list the snapshots of {}", vm.id), &["snapshot"])?;
+        Ok(snapshots::all(object.element("snapshot")))
+    }
+}
+
+pub fn power_state(object: &Object) -> Result<PowerState, Fault> {
+    match object.text("runtime.powerState") {
+        Some("poweredOn") => Ok(PowerState::On),
+        Some("poweredOff") => Ok(PowerState::Off),
+        Some("suspended") => Ok(PowerState::Suspended),
+        other => Err(Fault::corrupt(format!("vCenter reports the power state {other:?} for {}.", object.moref.value))),
+    }
+}

@@ -1,0 +1,90 @@
+//! `cargo xtask test`: the suites, in the order in which they fail cheapest.
+//!
+//! A part that cannot be had skips the tests that need it, loudly; under CI=true a skip is a failure unless `ALLOWED_IN_CI` names it.
+
+mod binaries;
+mod house_rules;
+mod simulation;
+mod spine;
+mod tally;
+mod unit;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::parts::{Install, Part, python, vcsim, wasm_target};
+use crate::workspace::Workspace;
+use tally::Tally;
+
+struct Suite {
+    name: &'static str,
+    what: &'static str,
+    parts: &'static [Part],
+    run: fn(&Workspace, &mut Tally) -> Result<()>,
+}
+
+const SUITES: &[Suite] = &[
+    Suite { name: "tidy", what: "the house rules; each break explains itself", parts: &[], run: house_rules::run },
+    Suite {
+        name: "unit",
+        what: "formatting, clippy, and the tests of every crate (the plugins as native code)",
+        parts: &[wasm_target::PART],
+        run: unit::run,
+    },
+    Suite { name: "sim", what: "the engine in memory under seeds, with crashes at every effect", parts: &[], run: simulation::run },
+    Suite {
+        name: "spine",
+        what: "end to end: the real agent and components against the lab, SeaweedFS, vcsim; pyVmomi against the lab",
+        parts: &[wasm_target::PART, python::SEAWEEDFS, python::PYVMOMI, vcsim::PART],
+        run: spine::run,
+    },
+];
+
+/// Skips that CI accepts: a part of the skip's text, and the reason.
+const ALLOWED_IN_CI: &[(&str, &str)] = &[];
+
+pub fn list() {
+    for suite in SUITES {
+        println!("{:<6} {}", suite.name, suite.what);
+        for part in suite.parts {
+            println!("{:<6}   needs {}: {}", "", part.name, part.why);
+        }
+    }
+}
+
+/// Runs the suites that are named, or all. The last line is the sum; the exit status says the same.
+pub fn run(workspace: &Workspace, only: &[String], install: Install) -> Result<ExitCode> {
+    let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+    if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no suite {unknown}; there are: {}", known.join(", "));
+    }
+    let chosen: Vec<_> = SUITES.iter().filter(|suite| only.is_empty() || only.iter().any(|name| name == suite.name)).collect();
+    let mut tally = Tally::default();
+    for suite in &chosen {
+        for part in suite.parts {
+            match part.provide(workspace, install) {
+                Err(refusal) if install == Install::Refuse => return Err(refusal),
+                // The tests that need it say so when they are reached.
+                Err(error) => println!("{error:#}"),
+                Ok(()) => {}
+            }
+        }
+    }
+    for suite in chosen {
+        println!("\n== {}: {}", suite.name, suite.what);
+        tally.enter(suite.name);
+        if let Err(error) = (suite.run)(workspace, &mut tally) {
+            tally.fail(&format!("{error:#}"));
+        }
+    }
+    if in_ci() {
+        tally.forbid_skips(ALLOWED_IN_CI);
+    }
+    println!("\n{tally}");
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}

@@ -1,0 +1,98 @@
+//! The suite `spine`: end to end, with the programs that a user runs and servers that others wrote.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::binaries::{self, Kind, TestBinary};
+use super::tally::Tally;
+use crate::build;
+use crate::command::{self, Background};
+use crate::parts::{python, vcsim};
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    build::everything(workspace)?;
+    let binaries = binaries::compile(workspace)?;
+    let another_vcenter = binaries.iter().filter(|binary| needs_another_vcenter(binary));
+    let end_to_end = binaries.iter().filter(|binary| is_end_to_end(binary));
+
+    if vcsim::has_program(workspace) {
+        match (vcsim::PART.present)(workspace) {
+            true => tally.check("the vCenter simulator of govmomi builds", vcsim::build(workspace)),
+            false => tally.skip(&format!("{} is not installed", vcsim::PART.name)),
+        }
+    }
+    if vcsim::binary(workspace).exists() {
+        for binary in another_vcenter {
+            let (_running, url) = vcsim::start(workspace)?;
+            tally.tests(&binary.name(), binary.command().env("TRANSLOAD_VCSIM_URL", url))?;
+        }
+    }
+    match (python::PYVMOMI.present)(workspace) {
+        true => tally.check("pyVmomi drives the lab's vCenter", pyvmomi_drives_the_lab(workspace)),
+        false => tally.skip(&format!("{} is not installed", python::PYVMOMI.name)),
+    }
+    for binary in end_to_end {
+        tally.tests(&binary.name(), &mut with_parts(workspace, binary.command()))?;
+    }
+    Ok(())
+}
+
+/// The test programs that this suite runs and no other.
+pub fn owns(binary: &TestBinary<'_>) -> bool {
+    needs_another_vcenter(binary) || is_end_to_end(binary)
+}
+
+fn needs_another_vcenter(binary: &TestBinary<'_>) -> bool {
+    binary.package.name == "vmware-cbt" && binary.kind == Kind::Integration
+}
+
+fn is_end_to_end(binary: &TestBinary<'_>) -> bool {
+    binary.package.name == "e2e"
+}
+
+/// Tells a test where its parts are. A part that is not there is not told; the test then skips, loudly.
+fn with_parts(workspace: &Workspace, mut command: Command) -> Command {
+    workspace.tell_where_things_are(&mut command);
+    command.env("TRANSLOAD_TEST_PLUGINS", workspace.test_plugins());
+    for (name, path) in [
+        ("TRANSLOAD_WEED", python::weed(workspace)),
+        ("TRANSLOAD_VCSIM", vcsim::binary(workspace)),
+        ("TRANSLOAD_PYTHON", python::python(workspace)),
+    ] {
+        match path.exists() {
+            true => command.env(name, path),
+            false => command.env_remove(name),
+        };
+    }
+    command
+}
+
+fn pyvmomi_drives_the_lab(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.target.join("pyvmomi-lab");
+    let _lab = start_lab(workspace, &folder)?;
+    let script = workspace.root.join("lab/tests/pyvmomi.py");
+    command::run(Command::new(python::python(workspace)).arg(script).arg(folder.join("lab.json")))
+}
+
+/// A small lab of its own in the folder. It is up when it has written where it listens.
+fn start_lab(workspace: &Workspace, folder: &Path) -> Result<Background> {
+    let description = folder.join("lab.json");
+    let _ = std::fs::remove_file(&description);
+    let mut command = Command::new(workspace.binary("transload-lab"));
+    command.args(["serve", "--small", "--digest-every-snapshot", "--dir"]).arg(folder).stdin(Stdio::null());
+    let mut lab = Background(command.spawn().context("the lab does not start")?);
+    for _ in 0..600 {
+        if description.exists() {
+            return Ok(lab);
+        }
+        if let Some(status) = lab.0.try_wait()? {
+            bail!("the lab ended while it started ({status})");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("the lab did not come up within a minute")
+}
