@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use transload::driver::gateway;
+use transload::journal::Ledger;
 use transload::model::DiskId;
 use transload::model::commit::{Mode, RejectCode};
-use transload::policy::vm::{Ended, EndedAs, Vm};
+use transload::policy::vm::{Ended, EndedAs, Fact, Urgency, Vm};
 
 use crate::files::MemoryFiles;
 use crate::journal::MemoryJournal;
@@ -94,6 +96,13 @@ impl Scene {
         self.vm_state().await.expect("the journal opens")
     }
 
+    /// An operator asks for something while no agent runs.
+    pub async fn ask(&self, urgency: Urgency) {
+        let journal = Arc::new(self.journal.clone());
+        let mut ledger: Ledger<Vm> = Ledger::open(journal, gateway::aggregate(&self.vm)).await.expect("the journal opens");
+        ledger.record(vec![Fact::Demanded { urgency, at: self.clock.now() }]).await.expect("a demand can always follow");
+    }
+
     /// What stands in the replicas, finished ones only.
     pub fn replica_bytes(&self) -> BTreeMap<String, Vec<u8>> {
         let raw = self.replicas.names().into_iter().filter(|name| name.ends_with(".raw"));
@@ -105,6 +114,12 @@ impl Scene {
         let mut bytes = vec![0; length as usize];
         self.world.fill(&mut bytes);
         self.source.write(disk, offset, &bytes);
+    }
+
+    /// The power fails as well: what was not flushed may be lost.
+    pub fn crash_files(&self) {
+        self.replicas.crash();
+        self.work.crash();
     }
 
     /// Another agent with the same configuration, key and store: its journal and its files are its own.

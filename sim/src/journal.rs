@@ -24,6 +24,11 @@ impl MemoryJournal {
     pub fn lose(&self) {
         self.facts.lock().expect("no panics here").clear();
     }
+
+    /// One aggregate is lost, the others stay.
+    pub fn forget(&self, aggregate: &str) {
+        self.facts.lock().expect("no panics here").remove(aggregate);
+    }
 }
 
 #[async_trait]

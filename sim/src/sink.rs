@@ -1,6 +1,7 @@
 //! A store in memory: atomic creates, and every way in which a reply can go wrong.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -27,16 +28,17 @@ pub struct MemorySink {
     world: World,
     trouble: SinkTrouble,
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    spoil_next: Arc<AtomicBool>,
 }
 
 impl MemorySink {
     pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
-        MemorySink { world, trouble, objects: Arc::default() }
+        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default() }
     }
 
     /// The same objects, without trouble: for the oracle.
     pub fn quiet(&self) -> MemorySink {
-        MemorySink { world: World::new(0), trouble: SinkTrouble::default(), objects: self.objects.clone() }
+        MemorySink { world: World::new(0), trouble: SinkTrouble::default(), objects: self.objects.clone(), spoil_next: Arc::default() }
     }
 
     pub fn keys(&self, prefix: &str) -> Vec<String> {
@@ -63,6 +65,11 @@ impl MemorySink {
     pub fn bytes_stored(&self, prefix: &str) -> u64 {
         let objects = self.objects.lock().expect("no panics here");
         objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    /// The next segment is damaged on its way, and the reply to it is lost.
+    pub fn spoil_next_segment(&self) {
+        self.spoil_next.store(true, Ordering::Relaxed);
     }
 
     fn refused(&self) -> Result<(), Fault> {
@@ -93,7 +100,11 @@ impl Sink for MemorySink {
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
         self.world.step("before put").await;
         self.refused()?;
-        let stored = self.damage(key, body.bytes().clone());
+        let mut stored = self.damage(key, body.bytes().clone());
+        let spoil = key.contains("/seg-") && self.spoil_next.swap(false, Ordering::Relaxed);
+        if spoil {
+            stored = stored.slice(..stored.len() - 1);
+        }
         let created = {
             let mut objects = self.objects.lock().expect("no panics here");
             match objects.contains_key(key) {
@@ -105,7 +116,7 @@ impl Sink for MemorySink {
             }
         };
         self.world.step("after put").await;
-        if self.world.chance(self.trouble.reply_lost) {
+        if self.world.chance(self.trouble.reply_lost) || spoil {
             return Err(Fault::unavailable("the reply was lost"));
         }
         created

@@ -55,6 +55,20 @@ struct State {
     next_token: u64,
     frozen: BTreeMap<(DiskId, Marker), Vec<u8>>,
     bytes_read: u64,
+    fault: Option<SourceFault>,
+}
+
+/// What a source may get wrong once, when a test asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFault {
+    /// Leaves out the second page of changes.
+    DropsPage,
+    /// Ends its description of changes after the first page.
+    EndsEarly,
+    /// Names a disk twice.
+    ListsTwice,
+    /// Cannot release markers, now and ever.
+    KeepsMarkers,
 }
 
 #[derive(Clone)]
@@ -78,6 +92,7 @@ impl MemorySource {
             next_token: 1,
             frozen: BTreeMap::new(),
             bytes_read: 0,
+            fault: None,
         };
         MemorySource { world, trouble, state: Arc::new(Mutex::new(state)) }
     }
@@ -172,6 +187,15 @@ impl MemorySource {
 
     pub fn power_on(&self) {
         self.with(|state| state.power = PowerState::On);
+    }
+
+    pub fn misbehave(&self, fault: SourceFault) {
+        self.with(|state| state.fault = Some(fault));
+    }
+
+    /// Whether this fault was asked for; only once.
+    fn misbehaves(&self, fault: SourceFault) -> bool {
+        self.with(|state| state.fault.take_if(|asked| *asked == fault)).is_some()
     }
 
     fn snapshot<T>(&self, token: &SnapshotToken, work: impl FnOnce(&Snapshot) -> T) -> Result<T, Fault> {
@@ -293,7 +317,10 @@ impl Source for MemorySource {
 
     async fn release_markers(&self, _vm: &VmRef, _markers: &[DiskMarker]) -> Result<(), Fault> {
         self.world.step("release").await;
-        Ok(())
+        match self.with(|state| state.fault == Some(SourceFault::KeepsMarkers)) {
+            true => Err(Fault::unsupported("this source cannot release markers")),
+            false => Ok(()),
+        }
     }
 
     async fn leftovers(&self, _vm: &VmRef, tag_prefix: &str) -> Result<Vec<SnapshotToken>, Fault> {
@@ -316,11 +343,18 @@ impl Source for MemorySource {
             };
             snapshot.disks.iter().map(disk).collect()
         })
+        .map(|disks: Vec<SnapshotDisk>| match self.misbehaves(SourceFault::ListsTwice) {
+            true => disks.iter().chain(&disks).cloned().collect(),
+            false => disks,
+        })
     }
 
     async fn changed(&self, token: &SnapshotToken, disk: &DiskId, since: &Marker, cursor: Option<String>) -> Result<Changes, Fault> {
         self.world.step("changed").await;
-        let (frozen, marker) = self.snapshot(token, |snapshot| snapshot.disks[disk].clone())?;
+        let (written, size, marker) = self.snapshot(token, |snapshot| {
+            let (frozen, marker) = &snapshot.disks[disk];
+            (frozen.written.clone(), frozen.content.len() as u64, marker.clone())
+        })?;
         let parse =
             |marker: &Marker| marker.0.split_once('/').map(|(epoch, sequence)| (epoch.to_owned(), sequence.parse::<u64>().unwrap_or(0)));
         let (Some((then, sequence)), Some((now, _))) = (parse(since), parse(&marker)) else {
@@ -329,17 +363,20 @@ impl Source for MemorySource {
         if then != now {
             return Ok(Changes::Resync(ResyncReason { code: "tracking-reset".to_owned(), message: "tracking began anew".to_owned() }));
         }
-        let size = frozen.content.len() as u64;
         let mut from: u64 = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+        if from > 0 && self.misbehaves(SourceFault::DropsPage) {
+            from += 1024 * 1024;
+        }
         if self.world.chance(self.trouble.page_dropped) && from + 1024 * 1024 < size {
             self.world.note("a page of changes is dropped".to_owned());
             from += 1024 * 1024;
         }
         let to = (from + 1024 * 1024).min(size);
         let cells = from / CELL..to.div_ceil(CELL);
-        let changed = cells.filter(|cell| frozen.written[*cell as usize] > sequence);
+        let changed = cells.filter(|cell| written[*cell as usize] > sequence);
         let extents = changed.map(|cell| Extent::new(cell * CELL, CELL.min(size - cell * CELL))).collect();
-        let next = (to < size).then(|| to.to_string());
+        let ends = self.misbehaves(SourceFault::EndsEarly);
+        let next = (to < size && !ends).then(|| to.to_string());
         Ok(Changes::Page(ChangedPage { covers: Extent::new(from, to - from), extents, next }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::Notify;
@@ -89,6 +90,8 @@ impl World {
             state.fuse = None;
             state.ends.clear();
         });
+        // Of several tasks that died together only the first was waited for.
+        let _ = self.0.crash.notified().now_or_never();
     }
 
     pub async fn crashed(&self) {

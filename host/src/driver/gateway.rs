@@ -240,7 +240,7 @@ impl VmTask {
     }
 
     fn attempts_so_far(&self) -> u32 {
-        self.ledger.state().cycle.as_ref().map_or(1, |cycle| cycle.attempt.0)
+        self.ledger.state().cycle.as_ref().map_or(1, |cycle| cycle.attempt.in_cycle())
     }
 
     /// Steps can be dropped at any await: they are made to be repeated.
@@ -253,6 +253,9 @@ impl VmTask {
 
     async fn demanded(&mut self, urgency: Urgency) -> Result<(), Fault> {
         let at = self.gateway.clock.now();
+        if self.ledger.state().halted.is_some() {
+            self.session = Session::default();
+        }
         self.ledger.record(vec![Fact::Demanded { urgency, at }]).await
     }
 

@@ -96,11 +96,18 @@ impl ReplicaTask {
             if found != to {
                 return Err(Fault::corrupt(format!("the commit of cycle {} changed while it was being applied", to.cycle)));
             }
-            self.finish(&commit, to, &filled).await?;
+            if let Err(fault) = self.finish(&commit, to, &filled).await {
+                // The spool promises nothing across a crash: what it holds may be damaged, while the store still has it whole.
+                if matches!(fault.kind, FaultKind::Corrupt | FaultKind::NotFound) {
+                    clean_up(&self.receiver.log, &self.receiver.places, &commit).await?;
+                }
+                return Err(fault);
+            }
             return Ok(true);
         }
         let after = self.ledger.state().seen();
-        let Some(next) = self.receiver.log.commits_after(&self.vm, after).await?.first().copied() else { return Ok(false) };
+        let commits = self.receiver.log.commits_after(&self.vm, after).await?;
+        let Some(next) = self.ledger.state().next_to_judge(&commits) else { return Ok(false) };
         if self.ledger.state().judged.is_none() && self.rebuild_if_judged().await? {
             return Ok(true);
         }
@@ -131,10 +138,8 @@ impl ReplicaTask {
             Err(fault) if fault.kind == FaultKind::Corrupt => return self.refuse_unreadable(cycle, fault).await,
             Err(fault) => return Err(fault),
         };
-        if let Some(Receipt { verdict: Verdict::Rejected(rejection), commit: judged, .. }) =
-            self.receiver.log.receipt(&self.vm, cycle).await?
-            && judged == point
-        {
+        // Refused is refused, also when other bytes stood under the commit's name then: the gateway has gone on.
+        if let Some(Receipt { verdict: Verdict::Rejected(rejection), .. }) = self.receiver.log.receipt(&self.vm, cycle).await? {
             return self.remember_rejection(point, commit.epoch, &rejection).await;
         }
         if let Err(rejection) = verdict::check(&commit, self.ledger.state()) {

@@ -56,6 +56,7 @@ impl Performing {
                 self.check_newest().await?;
                 Ok(Done { owner_checked: true, ..Done::default() })
             }
+            Step::LearnPast => self.learn_past().await,
             Step::Sweep => self.sweep().await,
             Step::Prepare => self.prepare().await,
             Step::BeginCycle { urgency } => {
@@ -110,6 +111,14 @@ impl Performing {
         Ok(Done { facts: vec![owned], owner_checked: true, ..Done::default() })
     }
 
+    /// Another agent's commit may have arrived after we took over: the receiver is at that point, and its markers are good.
+    async fn learn_past(&self) -> Result<Done, Fault> {
+        self.check_owner().await?;
+        let epoch = self.vm.epoch.ok_or_else(|| Fault::internal("the past of a VM is learned before it is ours"))?;
+        let Past { newest, point, next_cycle, unjudged } = self.past().await?;
+        Ok(Fact::Owned { epoch, newest, point, next_cycle, unjudged }.into())
+    }
+
     /// Makes the VM known to receivers that meet us only in the store.
     async fn register(&self) -> Result<(), Fault> {
         let entry = serde_json::json!({ "format": FORMAT, "vm": self.id, "name": self.vm.name, "source": self.vm.source });
@@ -125,7 +134,12 @@ impl Performing {
         let cycles = log.commits_after(&self.id, CycleNumber(0)).await?;
         let (mut newest, mut point, mut unjudged) = (None, None, None);
         for cycle in cycles.iter().rev() {
-            let (commit, found) = log.commit(&self.id, *cycle).await?;
+            let (commit, found) = match log.commit(&self.id, *cycle).await {
+                Ok(found) => found,
+                // Forged or damaged: its number is not ours to use, and it says nothing.
+                Err(fault) if fault.kind == FaultKind::Corrupt => continue,
+                Err(fault) => return Err(fault),
+            };
             let receipt = log.receipt(&self.id, *cycle).await?;
             let verdict = receipt.map(|receipt| receipt.verdict);
             match (&newest, verdict) {
@@ -167,8 +181,20 @@ impl Performing {
     }
 
     /// The store must still hold the newest commit that the journal knows: an older or another store is never written to.
+    /// A newest commit that was damaged is refused by the receiver, and the next one follows it; but the point that we build on must open.
     async fn check_newest(&self) -> Result<(), Fault> {
         let Some(newest) = self.vm.newest else { return Ok(()) };
+        let point = self.vm.point.as_ref().map(|point| point.commit);
+        match self.check_known(newest).await {
+            Err(fault) if fault.kind == FaultKind::Corrupt && point != Some(newest) => match point {
+                Some(point) => self.check_known(point).await.map_err(lost_point),
+                None => Ok(()),
+            },
+            result => result.map_err(lost_point),
+        }
+    }
+
+    async fn check_known(&self, newest: PointRef) -> Result<(), Fault> {
         let older = || {
             Fault::conflict(format!(
                 "the store does not hold the commit of cycle {} that this agent's journal knows: it is older than the journal, or another \
@@ -304,6 +330,9 @@ impl Performing {
         if disks.is_empty() {
             return Err(Fault::invalid(format!("the snapshot of {} holds no disk", self.vm.name)));
         }
+        if let Some(disk) = disks.iter().enumerate().find(|(index, disk)| disks[..*index].iter().any(|other| other.id == disk.id)) {
+            return Err(Fault::corrupt(format!("the source names disk {} of {} twice", disk.1.id, self.vm.name)));
+        }
         let definition = self.gateway.source.definition(self.identity()?).await?;
         let definition = serde_json::to_value(definition).map_err(|error| Fault::internal(error.to_string()))?;
         Ok(Fact::DisksListed { disks, definition }.into())
@@ -389,7 +418,11 @@ impl Performing {
         let mut covered = SectorBitmap::empty(disk.size);
         for layer in &salvage.layers {
             let folder = AttemptFolder::new(&self.id, layer.cycle, layer.attempt, &disk.id);
-            let of_layer = self.gateway.log.planned(&folder, disk.size, layer.planned_digest).await?;
+            let of_layer = match self.gateway.log.planned(&folder, disk.size, layer.planned_digest).await {
+                // Damaged, or the disk has another size now: what was copied so far describes something else.
+                Err(fault) if is_damage(&fault) => return Ok(None),
+                result => result?,
+            };
             if layer == last {
                 let mut not_reached = of_layer.clone();
                 not_reached.clear_blocks_before(layer.to_block);
@@ -554,7 +587,14 @@ impl Performing {
         if markers.is_empty() {
             return Ok(());
         }
-        self.gateway.source.release_markers(self.identity()?, &markers).await
+        match self.gateway.source.release_markers(self.identity()?, &markers).await {
+            Err(fault) if !fault.kind.passes() => {
+                // It costs the source some space, and must not hold up a cycle that is applied.
+                tracing::warn!(vm = %self.id, message = %fault.message, "markers of an older recovery point are not released");
+                Ok(())
+            }
+            result => result,
+        }
     }
 }
 
@@ -564,6 +604,14 @@ struct Past {
     point: Option<Point>,
     next_cycle: CycleNumber,
     unjudged: Option<Point>,
+}
+
+/// Nothing can build on a recovery point that does not open, and beginning anew by ourselves would hide that.
+fn lost_point(fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::Corrupt => Fault::conflict(format!("{}; nothing can build on it. Put the object back as it was", fault.message)),
+        _ => fault,
+    }
 }
 
 /// What the log holds is damaged, which is another thing than not being able to read it now.
@@ -630,6 +678,7 @@ async fn job(
         token: token.clone(),
         planned: Arc::new(planned),
         planned_parts: plan.parts,
+        planned_digest: plan.digest,
         base,
     })
 }

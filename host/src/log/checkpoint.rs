@@ -52,14 +52,29 @@ pub async fn find(log: &Log, vm: &VmId, point: PointRef) -> Result<Option<Checkp
     let bytes = match log.read(Role::Checkpoint, &key).await {
         Ok(bytes) => bytes,
         Err(fault) if fault.kind == FaultKind::NotFound => return Ok(None),
+        Err(fault) if fault.kind == FaultKind::Corrupt => return Ok(ignored(&key, &fault.message)),
         Err(fault) => return Err(fault),
     };
-    let checkpoint: Checkpoint =
-        serde_json::from_slice(&bytes).map_err(|error| Fault::corrupt(format!("a checkpoint cannot be read: {error}")))?;
-    if checkpoint.format != FORMAT || checkpoint.vm != *vm || checkpoint.point != point {
-        return Err(Fault::corrupt(format!("the checkpoint at {key} is of another point")));
+    match decode(&bytes) {
+        Ok(checkpoint) if checkpoint.vm == *vm && checkpoint.point == point => Ok(Some(checkpoint)),
+        Ok(_) => Ok(ignored(&key, "it is of another point")),
+        Err(fault) => Ok(ignored(&key, &fault.message)),
     }
-    Ok(Some(checkpoint))
+}
+
+/// A checkpoint only shortens the way: the manifests below it say the same.
+fn ignored(key: &str, why: &str) -> Option<Checkpoint> {
+    tracing::warn!(key, why, "a checkpoint is ignored");
+    None
+}
+
+pub fn decode(bytes: &[u8]) -> Result<Checkpoint, Fault> {
+    let checkpoint: Checkpoint =
+        serde_json::from_slice(bytes).map_err(|error| Fault::corrupt(format!("a checkpoint cannot be read: {error}")))?;
+    if checkpoint.format != FORMAT {
+        return Err(Fault::unsupported(format!("a checkpoint of format {} was written by a newer version", checkpoint.format)));
+    }
+    Ok(checkpoint)
 }
 
 /// Writes the checkpoint of a point. Doing it twice writes the same pages, so a crash in between costs only time.

@@ -275,3 +275,6 @@ fn merge(entry: &Entry, open: CellMask, folded: &mut FoldedBlock, cells: u32) ->
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,8 @@ struct StoreJson {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slot {
+#[doc(hidden)]
+pub struct Slot {
     format: u32,
     kind: SlotKind,
     salt: String,
@@ -95,17 +96,34 @@ pub async fn begin(sink: &dyn Sink, unlock: &Unlock, random: &Random) -> Result<
 
 pub async fn open(sink: &dyn Sink, unlock: &Unlock) -> Result<Sealer, Fault> {
     let bytes = sink.get(layout::STORE, None).await?;
-    let broken = |what: &str| Fault::corrupt(format!("{what} is damaged: restore it from a copy, the data needs it"));
-    let store: StoreJson = serde_json::from_slice(&bytes).map_err(|_| broken("store.json"))?;
+    let (store_id, key_id) = decode_store(&bytes)?;
+    let slot = decode_slot(&sink.get(&layout::key_slot(&key_id, SLOT), None).await?)?;
+    let key = unwrap(&slot, unlock, store_id, key_id)?;
+    Ok(Sealer::new(&key, store_id, key_id))
+}
+
+fn damaged(what: &str) -> Fault {
+    Fault::corrupt(format!("{what} is damaged: restore it from a copy, the data needs it"))
+}
+
+/// Reads store.json: the store's id and its key's.
+#[doc(hidden)]
+pub fn decode_store(bytes: &[u8]) -> Result<([u8; 16], [u8; 16]), Fault> {
+    let store: StoreJson = serde_json::from_slice(bytes).map_err(|_| damaged("store.json"))?;
     if store.format != 1 {
         return Err(Fault::unsupported(format!("the store has format {}, this version reads format 1", store.format)));
     }
-    let store_id = unhex(&store.store).ok_or_else(|| broken("store.json"))?;
-    let key_id = unhex(&store.key).ok_or_else(|| broken("store.json"))?;
-    let slot = sink.get(&layout::key_slot(&key_id, SLOT), None).await?;
-    let slot: Slot = serde_json::from_slice(&slot).map_err(|_| broken("the key slot"))?;
-    let key = unwrap(&slot, unlock, store_id, key_id)?;
-    Ok(Sealer::new(&key, store_id, key_id))
+    let ids = unhex(&store.store).zip(unhex(&store.key));
+    ids.ok_or_else(|| damaged("store.json"))
+}
+
+#[doc(hidden)]
+pub fn decode_slot(bytes: &[u8]) -> Result<Slot, Fault> {
+    let slot: Slot = serde_json::from_slice(bytes).map_err(|_| damaged("the key slot"))?;
+    if slot.format != 1 {
+        return Err(Fault::unsupported(format!("the key slot has format {}, this version reads format 1", slot.format)));
+    }
+    Ok(slot)
 }
 
 fn wrap(key: &DataKey, unlock: &Unlock, store_id: [u8; 16], key_id: [u8; 16], random: &Random) -> Result<Slot, Fault> {
@@ -177,3 +195,6 @@ fn unhex(text: &str) -> Option<[u8; 16]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

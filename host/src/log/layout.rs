@@ -73,9 +73,11 @@ pub fn reply(number: u64) -> String {
     format!("reply/{number:010}")
 }
 
-/// The number at the end of a key that one of the functions above made.
+/// The number at the end of a key that one of the functions above made. A key of another form is somebody else's.
 pub fn number_of(key: &str) -> Option<u64> {
-    key.rsplit('/').next()?.parse().ok()
+    let digits = key.rsplit('/').next()?;
+    let ours = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| ours)
 }
 
 /// One disk's folder in one attempt at a cycle.
@@ -145,5 +147,10 @@ mod tests {
         let vm = VmId::from("v");
         assert!(commit(&vm, CycleNumber(9)) < commit(&vm, CycleNumber(10)));
         assert_eq!(number_of(&commit(&vm, CycleNumber(10))), Some(10));
+        for foreign in
+            ["vm/v/commit/7", "vm/v/commit/+000000007", "vm/v/commit/18446744073709551615", "vm/v/commit/", "vm/v/commit/000000000x"]
+        {
+            assert_eq!(number_of(foreign), None, "{foreign}");
+        }
     }
 }

@@ -73,7 +73,8 @@ impl Decoder {
             return Err(reader.broken("it is for a disk of another size"));
         }
         let (first, count, last) = (reader.u32()?, reader.u32()? as usize, reader.u8()?);
-        if self.ended || first as usize != self.pages.len() || count > PART_PAGES || last > 1 {
+        let most = SectorBitmap::page_count(self.size).saturating_sub(self.pages.len());
+        if self.ended || first as usize != self.pages.len() || count > PART_PAGES.min(most) || last > 1 {
             return Err(reader.broken("its parts do not follow each other"));
         }
         let runs = zstd::bulk::decompress(reader.bytes(reader.remaining())?, PART_BYTES_MAX)
@@ -89,12 +90,22 @@ impl Decoder {
         if !self.ended || self.pages.len() != whole.pages().len() {
             return Err(Fault::corrupt("a planned bitmap cannot be read: it does not cover its disk"));
         }
-        let bitmap = SectorBitmap::from_pages(self.size, self.pages);
-        if !whole.contains_all(&bitmap) {
+        if reaches_past_end(self.size, self.pages.last()) {
             return Err(Fault::corrupt("a planned bitmap cannot be read: it reaches past the end of its disk"));
         }
-        Ok(bitmap)
+        Ok(SectorBitmap::from_pages(self.size, self.pages))
     }
+}
+
+/// Looked at bit by bit: as many bits as the last page has cells need not be the right ones.
+fn reaches_past_end(size: DiskSize, last: Option<&Page>) -> bool {
+    let Some(Page::Some(words)) = last else { return false };
+    let cells = (size.cells() - 1) % SectorBitmap::CELLS_PER_PAGE + 1;
+    (0..).step_by(64).zip(words.iter()).any(|(first, word): (u64, _)| match cells.saturating_sub(first) {
+        0 => *word != 0,
+        own if own < 64 => word >> own != 0,
+        _ => false,
+    })
 }
 
 fn encode_runs(pages: &[Page], writer: &mut Writer) {
@@ -166,6 +177,19 @@ mod tests {
         assert_eq!(encode(&bitmap).len(), 16);
         assert_eq!(round_trip(&bitmap), bitmap);
         assert_eq!(round_trip(&SectorBitmap::whole(size)), SectorBitmap::whole(size));
+    }
+
+    /// As many bits as the last page has cells, but not the right ones: they were counted and not looked at.
+    #[test]
+    fn a_misplaced_bit_in_an_otherwise_whole_last_page_is_refused() {
+        let size = DiskSize::new(BLOCK + 512).unwrap();
+        let mut page = Box::new([0; 16]);
+        page[0] = 0b10_1111_1111_1111_1111;
+        let mut decoder = Decoder { size, pages: vec![Page::Some(page.clone())], ended: true };
+        assert!(Decoder { size, pages: decoder.pages.clone(), ended: true }.finish().is_err());
+        page[0] = 0b01_1111_1111_1111_1111;
+        decoder.pages = vec![Page::Some(page)];
+        assert_eq!(decoder.finish().unwrap(), SectorBitmap::whole(size));
     }
 
     #[test]

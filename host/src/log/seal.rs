@@ -248,3 +248,6 @@ impl Sealer {
         aad
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 use super::cells::CellMask;
 use super::extent::{BLOCK, CELL, CELLS_PER_BLOCK, DiskSize, Extent, SECTOR};
 
-pub(crate) const CELLS_PER_PAGE: u64 = 1024;
+const CELLS_PER_PAGE: u64 = 1024;
 const WORDS_PER_PAGE: usize = (CELLS_PER_PAGE / 64) as usize;
 const BLOCKS_PER_PAGE: u64 = CELLS_PER_PAGE / CELLS_PER_BLOCK as u64;
 
@@ -46,6 +46,12 @@ impl SectorBitmap {
 
     pub(crate) fn pages(&self) -> &[Page] {
         &self.pages
+    }
+
+    pub(crate) const CELLS_PER_PAGE: u64 = CELLS_PER_PAGE;
+
+    pub(crate) fn page_count(size: DiskSize) -> usize {
+        page_count(size)
     }
 
     pub fn size(&self) -> DiskSize {

@@ -75,7 +75,7 @@ number_type! {
     CycleNumber, u64
 }
 number_type! {
-    /// A try at a cycle with a snapshot of its own; counted from 1.
+    /// A try at a cycle with a snapshot of its own; counted from 1 by the first owner of the VM.
     Attempt, u32
 }
 number_type! {
@@ -91,6 +91,19 @@ impl CycleNumber {
 
 impl Attempt {
     pub const FIRST: Attempt = Attempt(1);
+    /// Numbers that each owner of a VM has for the attempts of one cycle.
+    const EACH_EPOCH: u32 = 100;
+
+    /// The first attempt at a cycle. Owners count from different numbers: two that do not know of each other yet never share a folder.
+    pub fn first_of(epoch: Epoch) -> Attempt {
+        let before = u32::try_from(epoch.0.saturating_sub(1)).unwrap_or(u32::MAX);
+        Attempt(before.saturating_mul(Attempt::EACH_EPOCH).saturating_add(1))
+    }
+
+    /// The how-manieth attempt of its owner at the cycle, counted from 1.
+    pub fn in_cycle(self) -> u32 {
+        (self.0 - 1) % Attempt::EACH_EPOCH + 1
+    }
 
     pub fn next(self) -> Attempt {
         Attempt(self.0 + 1)

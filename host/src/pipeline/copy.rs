@@ -9,7 +9,6 @@ use futures::stream::{self, FuturesOrdered};
 use crate::files::Files;
 use crate::log::layout::AttemptFolder;
 use crate::log::page::{self, Entry, ManifestPage, PageKind};
-use crate::log::planned::bitmap_digest;
 use crate::log::seal::Role;
 use crate::log::store::Log;
 use crate::log::table::DigestTable;
@@ -65,6 +64,8 @@ pub struct CopyJob {
     /// What is to be carried: exactly what the planned object in the store says.
     pub planned: Arc<SectorBitmap>,
     pub planned_parts: u32,
+    /// The digest of the planned object, from when it was written: an extent that is lost from `planned` afterwards is found by it.
+    pub planned_digest: Sha,
     /// What the replica holds at the base, and how much of the disk it had; none for an initial.
     pub base: Option<BaseTable>,
 }
@@ -129,7 +130,7 @@ fn layer(job: &CopyJob, published: &Published) -> Layer {
         pages: published.pages,
         pages_digest: published.digest.value(),
         planned_parts: job.planned_parts,
-        planned_digest: Sha(bitmap_digest(&job.planned)),
+        planned_digest: job.planned_digest,
     }
 }
 

@@ -3,13 +3,15 @@
 //! A page is closed together with a segment, so that it never names half of one, and is handed out only when all of its segments
 //! are in the store.
 
+use std::sync::Arc;
+
 use crate::cpu::Cpu;
 use crate::log::layout::AttemptFolder;
 use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
 use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
-use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault};
+use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, FaultKind};
 
 use super::copy::CopyLimits;
 use super::encode::EncodedBlock;
@@ -116,17 +118,51 @@ fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
 
 /// Seals a segment's blocks and puts it. When this returns, the segment is durable.
 pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log, cpu: Cpu) -> Result<StoredSegment, Fault> {
-    let Some(name) = segment.name else {
+    let Some(mut name) = segment.name else {
         return Ok(StoredSegment { entries: segment.entries, to_block: segment.to_block, sealed_bytes: 0 });
     };
+    let mut entries = segment.entries;
+    let blocks = Arc::new(segment.blocks);
+    for tries in 1.. {
+        match put_segment(&folder, name, blocks.clone(), &log, &cpu).await {
+            Ok(sealed_bytes) => return Ok(StoredSegment { entries, to_block: segment.to_block, sealed_bytes }),
+            // Something else stands there: damaged on its way, or somebody else's. The name means nothing, so another one will do.
+            Err(fault) if fault.kind == FaultKind::Conflict && tries < NAMES_MAX => {
+                name.random = log.random().number();
+                rename(&mut entries, name);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// Names that are tried for a segment.
+const NAMES_MAX: u32 = 4;
+
+/// All bodies among the entries of one segment stand in it.
+fn rename(entries: &mut [Entry], name: SegmentName) {
+    for entry in entries {
+        if let Entry::Block(BlockEntry { body: Some(body), .. }) = entry {
+            body.segment = name;
+        }
+    }
+}
+
+async fn put_segment(
+    folder: &AttemptFolder,
+    name: SegmentName,
+    blocks: Arc<Vec<(EncodedBlock, Body)>>,
+    log: &Log,
+    cpu: &Cpu,
+) -> Result<u64, Fault> {
     let key = folder.segment(name.number, name.random);
     let (sealer, mut random, seal_key) = (log.sealer().clone(), log.random().fork(), key.clone());
-    let blocks = segment.blocks;
     let sealed = cpu
         .run(move || {
             let total = blocks.iter().map(|(_, body)| body.length as usize).sum();
             let mut sealed = Vec::with_capacity(total);
-            for (block, body) in &blocks {
+            for (block, body) in blocks.iter() {
                 let place = BlockPlace { segment_key: &seal_key, block: block.block, cells: block.data, encoding: block.encoding.code() };
                 sealer.seal_block(place, &block.bytes, &mut sealed, &mut random);
                 debug_assert_eq!(sealed.len() as u64, u64::from(body.offset) + u64::from(body.length));
@@ -136,7 +172,7 @@ pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log
         .await;
     let sealed_bytes = sealed.len() as u64;
     log.create_segment(&key, sealed).await?;
-    Ok(StoredSegment { entries: segment.entries, to_block: segment.to_block, sealed_bytes })
+    Ok(sealed_bytes)
 }
 
 /// A page under construction out of stored segments.

@@ -28,10 +28,12 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
     let retry = Reaction::Retry { after: pause(fault, tries) };
     match step {
-        // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
-        Step::CheckOwner | Step::TakeOwnership | Step::BeginCycle { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } if fault.kind == FaultKind::Conflict => {
+            Reaction::Halt
+        }
         // There is no cycle yet that could fail: whoever has to act finds the reason in the status, and then it goes on by itself.
-        Step::Prepare | Step::BeginCycle { .. } | Step::CheckOwner | Step::TakeOwnership => retry,
+        Step::Prepare | Step::BeginCycle { .. } | Step::CheckOwner | Step::TakeOwnership | Step::LearnPast => retry,
+        // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,
         Step::Commit { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
@@ -56,3 +58,6 @@ pub fn pause(fault: &Fault, tries: u32) -> Duration {
     let asked = fault.retry_after_ms.map(|ms| Duration::from_millis(u64::from(ms)));
     asked.unwrap_or(doubled).clamp(PAUSE_FIRST, PAUSE_LONGEST)
 }
+
+#[cfg(test)]
+mod tests;

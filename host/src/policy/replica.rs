@@ -7,6 +7,8 @@
 //!
 //! Between `filling` and `at` lies the promotion, which is an `applying` without a base.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::commit::{AppliedDisk, PointRef, RejectCode};
@@ -64,20 +66,24 @@ pub struct Replica {
     pub judged: Option<PointRef>,
     /// The highest epoch whose commit was judged.
     pub epoch: Option<Epoch>,
-    /// The newest cycle whose commit did not open. What its writer meant it to be is not known here.
-    pub unreadable: Option<CycleNumber>,
+    /// Cycles above the newest judged one whose commit did not open. What their writers meant them to be is not known here.
+    pub unreadable: BTreeSet<CycleNumber>,
 }
 
 impl Replica {
-    /// The newest cycle that was looked at, whatever came of it.
+    /// The newest cycle that was judged: only what comes after it is looked at.
     pub fn seen(&self) -> CycleNumber {
-        let judged = self.judged.map_or(CycleNumber(0), |judged| judged.cycle);
-        judged.max(self.unreadable.unwrap_or(CycleNumber(0)))
+        self.judged.map_or(CycleNumber(0), |judged| judged.cycle)
+    }
+
+    /// The commit to look at next. One that does not open is passed over and hides no other, however far ahead its number is.
+    pub fn next_to_judge(&self, commits: &[CycleNumber]) -> Option<CycleNumber> {
+        commits.iter().copied().find(|cycle| *cycle > self.seen() && !self.unreadable.contains(cycle))
     }
 
     /// Whether a commit that follows `previous` continues the chain that was judged here.
     pub fn continues(&self, previous: Option<PointRef>) -> bool {
-        let after_unreadable = previous.is_some_and(|previous| Some(previous.cycle) == self.unreadable);
+        let after_unreadable = previous.is_some_and(|previous| self.unreadable.contains(&previous.cycle));
         self.judged.is_none() || previous == self.judged || after_unreadable
     }
 
@@ -97,7 +103,9 @@ impl Replica {
                 self.judge(to, epoch);
             }
             ReplicaFact::Rejected { commit, epoch, .. } => self.judge(commit, epoch),
-            ReplicaFact::Unreadable { cycle } => self.unreadable = Some(cycle),
+            ReplicaFact::Unreadable { cycle } => {
+                self.unreadable.insert(cycle);
+            }
             ReplicaFact::Rebuilt { at, epoch } => {
                 self.state = ReplicaState::At(at);
                 self.judge(at, epoch);
@@ -116,5 +124,6 @@ impl Replica {
     fn judge(&mut self, commit: PointRef, epoch: Epoch) {
         self.judged = Some(commit);
         self.epoch = self.epoch.max(Some(epoch));
+        self.unreadable.retain(|cycle| *cycle > commit.cycle);
     }
 }

@@ -60,3 +60,6 @@ fn misfit(commit: &Commit) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,6 +290,8 @@ pub struct Vm {
     pub demand: Option<Urgency>,
     pub cycle: Option<Cycle>,
     pub salvage: BTreeMap<DiskId, Salvage>,
+    /// The receiver says that its replica is not where we believed it to be.
+    pub doubtful: bool,
     /// Cycles in a row that did not end in a recovery point.
     pub failures: u32,
     pub history: Vec<Ended>,
@@ -316,6 +318,8 @@ pub enum Step {
     TakeOwnership,
     /// Whether the VM is still ours, before anything is touched.
     CheckOwner,
+    /// Reads from the store where the VM stands: the receiver holds another recovery point than we believed.
+    LearnPast,
     /// Closes snapshots that a lost reply left behind.
     Sweep,
     /// Looks for what stands in the way, and turns change tracking on.
@@ -366,6 +370,9 @@ impl Vm {
         if !session.owner_checked {
             return vec![Step::CheckOwner];
         }
+        if self.doubtful && self.cycle.is_none() {
+            return vec![Step::LearnPast];
+        }
         match &self.cycle {
             None => self.when_idle(now, session, interval),
             Some(cycle) => cycle.next_steps(now, session),
@@ -377,6 +384,7 @@ impl Vm {
             return vec![Step::Sweep];
         }
         match (self.demand, self.due(interval)) {
+            (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],
             _ if !session.prepared => vec![Step::Prepare],
@@ -414,7 +422,12 @@ impl Vm {
                 self.next_cycle = self.next_cycle.max(1);
             }
             Fact::Owned { epoch, newest, point, next_cycle, unjudged } => self.own(epoch, newest, point, next_cycle, unjudged),
-            Fact::Demanded { urgency, .. } => self.demand = self.demand.max(Some(urgency)),
+            Fact::Demanded { urgency, .. } => {
+                self.demand = self.demand.max(Some(urgency));
+                // Somebody looked and asks for more: the reason is looked at again, and halts again if it still stands.
+                self.halted = None;
+                self.failures = 0;
+            }
             Fact::Halted { fault, .. } => self.halted = Some(fault),
             Fact::CycleBegan { cycle, urgency, at } if self.cycle.is_none() => {
                 self.demand = self.demand.filter(|demand| *demand > urgency);
@@ -424,7 +437,8 @@ impl Vm {
                     _ => Stage::NeedsSnapshot { not_before: None },
                 };
                 self.pending.clear();
-                self.cycle = Some(Cycle { number: cycle, urgency, began_at: at, attempt: Attempt::FIRST, stage });
+                let attempt = Attempt::first_of(self.epoch.unwrap_or(Epoch(1)));
+                self.cycle = Some(Cycle { number: cycle, urgency, began_at: at, attempt, stage });
             }
             Fact::Applied { at } => {
                 let Some(Cycle { stage: Stage::Committed { point, .. }, .. }) = &self.cycle else { return Err(refuse(self, &fact)) };
@@ -437,6 +451,10 @@ impl Vm {
                 let Some(Cycle { stage: Stage::Committed { .. }, .. }) = &self.cycle else { return Err(refuse(self, &fact)) };
                 self.keep_for_repair(rejection);
                 self.failures += 1;
+                self.doubtful = rejection.code == RejectCode::WrongBase;
+                if self.cycle.as_ref().is_some_and(|cycle| cycle.urgency == Urgency::Final) {
+                    self.demand = Some(Urgency::Final);
+                }
                 self.end_cycle(at, EndedAs::Rejected(rejection.clone()));
             }
             Fact::CycleFailed { fault, at } => self.fail_cycle(fault, at),
@@ -473,13 +491,16 @@ impl Vm {
         self.epoch = Some(epoch);
         self.newest = newest;
         self.point = point;
-        self.next_cycle = next_cycle.0;
+        self.next_cycle = self.next_cycle.max(next_cycle.0);
         self.halted = None;
+        self.doubtful = false;
+        // What it builds on may be another point now.
+        self.salvage.clear();
         self.cycle = unjudged.map(|point| Cycle {
             number: point.commit.cycle,
             urgency: Urgency::Scheduled,
             began_at: point.taken_at,
-            attempt: Attempt::FIRST,
+            attempt: Attempt::first_of(epoch),
             stage: Stage::Committed { point, covered: BTreeMap::new() },
         });
     }
@@ -513,13 +534,14 @@ impl Vm {
             .collect();
     }
 
+    /// Forgets what was copied, as it may be what failed; but a copy that is complete is good, and only its commit could not be made.
     fn fail_cycle(&mut self, fault: Fault, at: Timestamp) {
-        self.salvage.clear();
+        self.salvage = self.cycle.as_ref().map_or_else(BTreeMap::new, |cycle| cycle.repairs(&self.salvage));
         self.abandon(Then::EndCycle { fault, at });
     }
 
     fn fail_attempt(&mut self, fault: Fault, salvage: Vec<Salvage>, retry_at: Timestamp) {
-        let exhausted = self.cycle.as_ref().is_some_and(|cycle| cycle.attempt.0 >= ATTEMPTS_MAX);
+        let exhausted = self.cycle.as_ref().is_some_and(|cycle| cycle.attempt.in_cycle() >= ATTEMPTS_MAX);
         self.salvage = salvage.into_iter().map(|salvage| (salvage.disk.clone(), salvage)).collect();
         match exhausted {
             true => self.abandon(Then::EndCycle { fault, at: retry_at }),
@@ -637,3 +659,6 @@ impl Cycle {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,6 +262,8 @@ impl Preparing<'_> {
         if right == same {
             return Ok(());
         }
+        // It may be the table that is wrong: the next cycle is judged by one that is made anew out of the log.
+        self.places.work.remove(&places::table(&self.commit.vm, &self.disk.disk)).await?;
         let message = format!(
             "disk {}: {} cells of block {} are said to be as at the base, and the replica holds something else",
             self.disk.disk,
@@ -275,12 +277,15 @@ impl Preparing<'_> {
     async fn table_at_base(&self) -> Result<DigestTable, Trouble> {
         let base = self.commit.base.ok_or_else(|| refused(RejectCode::Unacceptable, "a delta needs a base".to_owned()))?;
         let (vm, disk) = (&self.commit.vm, &self.disk.disk);
-        let chain = crate::log::chain::Chain::read(self.log, vm, base.cycle).await?;
-        let size = chain.disk(disk)?.size;
         let name = places::table(vm, disk);
-        if let Some(table) = DigestTable::open_at(&*self.places.work, &name, size, base).await? {
+        let (at_base, found) = self.log.commit(vm, base.cycle).await?;
+        if let Some(known) = at_base.disks.iter().find(|known| known.disk == *disk && found == base)
+            && let Some(table) = DigestTable::open_at(&*self.places.work, &name, known.size, base).await?
+        {
             return Ok(table);
         }
+        let chain = crate::log::chain::Chain::read(self.log, vm, base.cycle).await?;
+        let size = chain.disk(disk)?.size;
         let table = DigestTable::create(&*self.places.work, &name, size).await?;
         crate::log::table::record_fold(&table, &mut chain.fold(self.log, disk)?).await?;
         table.settle(base).await?;

@@ -1,0 +1,64 @@
+use crate::random::Random;
+
+use super::*;
+
+fn sealer(store: u8, key_id: u8, seed: u64) -> Sealer {
+    Sealer::new(&DataKey::random(&mut Random::from_seed(seed).fork()), [store; 16], [key_id; 16])
+}
+
+#[test]
+fn an_object_opens_only_where_and_as_what_it_was_sealed() {
+    let ours = sealer(1, 2, 3);
+    let sealed = ours.seal_object(Role::Commit, "vm/v/commit/1", b"plain", &mut Random::from_seed(4).fork());
+    let sealed = sealed.bytes();
+    assert_eq!(ours.open_object(Role::Commit, "vm/v/commit/1", sealed).unwrap(), b"plain");
+    assert!(ours.open_object(Role::Receipt, "vm/v/commit/1", sealed).is_err(), "another role");
+    assert!(ours.open_object(Role::Commit, "vm/v/commit/2", sealed).is_err(), "another key");
+    assert!(sealer(9, 2, 3).open_object(Role::Commit, "vm/v/commit/1", sealed).is_err(), "another store");
+    assert!(sealer(1, 9, 3).open_object(Role::Commit, "vm/v/commit/1", sealed).is_err(), "another key id");
+    assert!(sealer(1, 2, 9).open_object(Role::Commit, "vm/v/commit/1", sealed).is_err(), "another data key");
+    for place in 0..sealed.len() {
+        let mut damaged = sealed.to_vec();
+        damaged[place] ^= 1;
+        assert!(ours.open_object(Role::Commit, "vm/v/commit/1", &damaged).is_err(), "byte {place}");
+        assert!(ours.open_object(Role::Commit, "vm/v/commit/1", &sealed[..place]).is_err(), "cut at {place}");
+    }
+}
+
+#[test]
+fn a_block_opens_only_in_its_place() {
+    let ours = sealer(1, 2, 3);
+    let place = BlockPlace { segment_key: "vm/v/1.1/d/seg-0-0", block: 7, cells: CellMask(0b11), encoding: 1 };
+    let mut segment = Vec::new();
+    ours.seal_block(place, b"cells", &mut segment, &mut Random::from_seed(4).fork());
+    assert_eq!(segment.len(), 5 + BLOCK_OVERHEAD);
+    let mut plain = b"what was there before".to_vec();
+    ours.open_block(place, &segment, &mut plain).unwrap();
+    assert_eq!(plain, b"cells");
+    for (what, elsewhere) in [
+        ("segment", BlockPlace { segment_key: "vm/v/1.2/d/seg-0-0", ..place }),
+        ("block", BlockPlace { block: 8, ..place }),
+        ("cells", BlockPlace { cells: CellMask(0b101), ..place }),
+        ("encoding", BlockPlace { encoding: 0, ..place }),
+    ] {
+        assert!(ours.open_block(elsewhere, &segment, &mut plain).is_err(), "another {what}");
+    }
+    assert!(sealer(9, 2, 3).open_block(place, &segment, &mut plain).is_err(), "another store");
+    assert!(sealer(1, 9, 3).open_block(place, &segment, &mut plain).is_err(), "another key id");
+    for length in 0..segment.len() {
+        assert!(ours.open_block(place, &segment[..length], &mut plain).is_err(), "cut at {length}");
+    }
+}
+
+#[test]
+fn the_data_key_says_nothing_of_itself() {
+    let key = DataKey([0xab; 32]);
+    assert_eq!(format!("{key:?}"), "DataKey(…)");
+}
+
+#[test]
+fn stores_have_digests_of_their_own() {
+    let digest = |seed| crate::log::digest::cell_digest(sealer(1, 2, seed).digest_secret(), b"the same content");
+    assert_eq!(digest(3), digest(3));
+    assert_ne!(digest(3), digest(4));
+}

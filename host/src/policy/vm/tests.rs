@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use crate::model::DiskSize;
+use crate::policy::reaction::{Reaction, react};
+
+use super::*;
+
+const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn interval() -> Interval {
+    Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(600) }
+}
+
+fn disk() -> DiskId {
+    "d".into()
+}
+
+fn snapshot_disk() -> SnapshotDisk {
+    let size = DiskSize::new(1 << 20).unwrap();
+    SnapshotDisk { id: disk(), label: "Hard disk 1".into(), fingerprint: "f".into(), size, marker: Some("m".into()) }
+}
+
+fn layer(cycle: u64, attempt: Attempt) -> Layer {
+    let digest = Sha::of(b"");
+    Layer { cycle: CycleNumber(cycle), attempt, to_block: 1, pages: 1, pages_digest: digest, planned_parts: 1, planned_digest: digest }
+}
+
+fn plan(vm: &Vm) -> Plan {
+    let mode = if vm.point.is_some() { Mode::Delta } else { Mode::Initial };
+    let digest = Sha::of(b"plan");
+    let carried = vm.salvage.get(&disk()).map_or_else(Vec::new, |salvage| salvage.layers.clone());
+    Plan { mode, resync: None, parts: 1, digest, covered_digest: digest, planned_bytes: 1 << 20, reported_bytes: 1 << 20, carried }
+}
+
+fn point(cycle: CycleNumber) -> Point {
+    let known = PointDisk { fingerprint: "f".into(), size: DiskSize::new(1 << 20).unwrap(), marker: Some("m".into()) };
+    let commit = PointRef { cycle, hash: Sha::of(&cycle.0.to_le_bytes()) };
+    Point { commit, taken_at: START, quiesced: true, last: false, disks: [(disk(), known)].into() }
+}
+
+/// What a step makes true when it succeeds.
+fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
+    let cycle = vm.cycle.as_ref();
+    let attempt = cycle.map_or(Attempt::FIRST, |cycle| cycle.attempt);
+    Some(match step {
+        Step::Wait { .. } | Step::CheckOwner | Step::Sweep | Step::Prepare => return None,
+        Step::TakeOwnership | Step::LearnPast => {
+            Fact::Owned { epoch: Epoch(1), newest: vm.newest, point: vm.point.clone(), next_cycle: CycleNumber(1), unjudged: None }
+        }
+        Step::BeginCycle { urgency } => Fact::CycleBegan { cycle: CycleNumber(vm.next_cycle), urgency: *urgency, at: now },
+        Step::PowerOff => Fact::PoweredOff,
+        Step::IntendSnapshot { attempt } => Fact::SnapshotIntended { attempt: *attempt, tag: "tag".into(), at: now },
+        Step::OpenSnapshot { .. } => Fact::SnapshotOpened { attempt, token: "token".into(), quiesced: true, at: now },
+        Step::ListDisks { .. } => Fact::DisksListed { disks: vec![snapshot_disk()], definition: serde_json::Value::Null },
+        Step::PlanDisk { disk } => Fact::DiskPlanned { disk: disk.clone(), plan: plan(vm) },
+        Step::CopyDisk { disk } => {
+            Fact::DiskCopied { disk: disk.clone(), layer: layer(cycle?.number.0, attempt), stats: CopyStats::default() }
+        }
+        Step::CloseSnapshot { .. } => Fact::SnapshotClosed { markers: Vec::new() },
+        Step::AbandonSnapshot { .. } => Fact::Abandoned,
+        Step::Commit { cycle } => Fact::Committed { point: point(*cycle) },
+        Step::AwaitReceipt { .. } => Fact::Applied { at: now },
+    })
+}
+
+/// A whole cycle in order, from the first fact of a VM on.
+fn in_order() -> Vec<Fact> {
+    let identity = VmRef { id: "vm-1".into(), fingerprint: "i".into() };
+    let mut vm = Vm::default();
+    let mut facts = vec![Fact::Enrolled { identity, source: "s".into(), name: "n".into(), at: START }];
+    vm.apply(facts[0].clone()).unwrap();
+    while !matches!(facts.last(), Some(Fact::Applied { .. })) {
+        let steps = vm.next_steps(START, Session { owner_checked: true, swept: true, prepared: true }, interval());
+        let fact = success(&vm, &steps[0], START).unwrap();
+        vm.apply(fact.clone()).unwrap();
+        facts.push(fact);
+    }
+    facts
+}
+
+#[test]
+fn the_facts_of_a_cycle_are_accepted_in_their_order_and_in_no_other() {
+    let facts = in_order();
+    assert_eq!(facts.len(), 11);
+    for reached in 2..facts.len() {
+        for (index, fact) in facts.iter().enumerate().skip(2) {
+            let mut vm = Vm::default();
+            facts[..reached].iter().for_each(|fact| vm.apply(fact.clone()).unwrap());
+            assert_eq!(vm.apply(fact.clone()).is_ok(), index == reached, "{fact:?} after {:?}", facts[reached - 1]);
+        }
+    }
+}
+
+#[test]
+fn an_attempt_of_another_owner_is_another_number() {
+    for (epoch, first) in [(1, 1), (2, 101), (3, 201), (u64::MAX, u32::MAX)] {
+        assert_eq!(Attempt::first_of(Epoch(epoch)), Attempt(first));
+    }
+    let second = Attempt::first_of(Epoch(2)).next();
+    assert_eq!((second, second.in_cycle()), (Attempt(102), 2));
+}
+
+#[test]
+fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
+    let mut vm = Vm::default();
+    in_order().into_iter().for_each(|fact| vm.apply(fact).unwrap());
+    assert_eq!(vm.due(interval()), Some(START), "a delta follows an initial at once");
+    let mut pauses = Vec::new();
+    for failures in 1..=20 {
+        vm.failures = failures;
+        pauses.push(vm.due(interval()).unwrap().duration_since(START).as_secs());
+    }
+    assert!(pauses.is_sorted() && pauses[0] == 5 && pauses[19] == 640, "{pauses:?}");
+    vm.demand = Some(Urgency::Demanded);
+    let session = Session { owner_checked: true, swept: true, prepared: true };
+    assert_eq!(vm.next_steps(START, session, interval()), [Step::Wait { until: vm.due(interval()) }]);
+    vm.apply(Fact::Demanded { urgency: Urgency::Demanded, at: START }).unwrap();
+    assert_eq!(vm.next_steps(START, session, interval()), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    use crate::model::FaultKind::*;
+    let kinds = [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal];
+    proptest::sample::select(kinds.to_vec()).prop_map(|kind| Fault::new(kind, "something happened"))
+}
+
+proptest! {
+    /// Whatever happens in whatever order: there is always something to do, facts that steps made true are always accepted, the marker
+    /// moves with an applied cycle only, and replaying the facts, through their encoded form, gives the same state.
+    #[test]
+    fn any_walk_goes_on_and_replays(choices in proptest::collection::vec((0u8..10, any_fault(), 1u32..9), 1..200)) {
+        let mut vm = Vm::default();
+        let mut facts = vec![in_order().remove(0)];
+        vm.apply(facts[0].clone()).unwrap();
+        let mut now = START;
+        for (choice, fault, tries) in choices {
+            now = now.checked_add(Duration::from_secs(300)).unwrap();
+            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8 };
+            let steps = vm.next_steps(now, session, interval());
+            prop_assert!(!steps.is_empty());
+            prop_assert_eq!(&steps, &vm.next_steps(now, session, interval()));
+            let step = &steps[usize::from(choice) % steps.len()];
+            let fact = match (choice, step) {
+                (7, Step::AwaitReceipt { .. }) => {
+                    let rejection = Rejection { code: RejectCode::Damaged, message: String::new(), bad_blocks: Vec::new() };
+                    Some(Fact::Rejected { rejection, at: now })
+                }
+                (7, _) => Some(Fact::Demanded { urgency: Urgency::Final, at: now }),
+                (5 | 6, step) => match react(step, &fault, tries) {
+                    Reaction::Retry { .. } => None,
+                    Reaction::NewSnapshot => Some(Fact::AttemptFailed { fault, salvage: Vec::new(), retry_at: now }),
+                    Reaction::FailCycle => Some(Fact::CycleFailed { fault, at: now }),
+                    Reaction::Halt => Some(Fact::Halted { fault, at: now }),
+                },
+                (_, step) => success(&vm, step, now),
+            };
+            let Some(fact) = fact else { continue };
+            let before = vm.point.clone();
+            let applied = matches!(fact, Fact::Applied { .. });
+            let accepted = vm.apply(fact.clone());
+            prop_assert!(accepted.is_ok(), "{:?}", accepted);
+            prop_assert!(applied || vm.point == before);
+            facts.push(fact);
+        }
+        let mut replayed = Vm::default();
+        for fact in facts {
+            let encoded = serde_json::to_string(&fact).unwrap();
+            replayed.apply(serde_json::from_str(&encoded).unwrap()).unwrap();
+        }
+        prop_assert_eq!(replayed, vm);
+    }
+}
