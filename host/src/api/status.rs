@@ -11,7 +11,7 @@ use crate::model::commit::Mode;
 use crate::model::{CycleNumber, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
-use crate::policy::vm::{Copying, Cycle, Ended, Stage, Step};
+use crate::policy::vm::{Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
 
 use super::sentences;
 
@@ -87,7 +87,8 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
         last: point.last,
         age_seconds: now.duration_since(point.taken_at).as_secs(),
     });
-    let fault = vm.halted.clone().or_else(|| view.trouble.clone()).or_else(|| replica.and_then(|replica| replica.trouble.clone()));
+    let now_in_the_way = vm.halted.clone().or_else(|| view.trouble.clone()).or_else(|| replica.and_then(|replica| replica.trouble.clone()));
+    let fault = now_in_the_way.or_else(|| last_failure(vm));
     let shown_point = point.as_ref().map(|point| point.taken_at.to_string());
     VmStatus {
         id: id.clone(),
@@ -104,6 +105,16 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
         replica: replica.map(|replica| replica_state(&replica.replica.state)),
         findings: view.findings.clone(),
         history: vm.history.clone(),
+    }
+}
+
+/// Why there is no recovery point since the last cycle. Its attempt is cleaned up by now, and that must not hide the reason.
+fn last_failure(vm: &Vm) -> Option<Fault> {
+    let ended = vm.history.last()?;
+    match &ended.outcome {
+        EndedAs::Applied => None,
+        EndedAs::Failed(fault) => Some(fault.clone()),
+        EndedAs::Rejected(rejection) => Some(Fault::corrupt(format!("cycle {} was rejected: {}", ended.cycle, rejection.message))),
     }
 }
 
@@ -142,6 +153,7 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     }
     match view.vm.due(interval) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),
+        Some(due) if due > now && view.vm.failures > 0 => format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs()),
         Some(due) if due > now => format!("idle, next cycle in {} s", due.duration_since(now).as_secs()),
         Some(_) => "queued".to_owned(),
         None => "idle".to_owned(),

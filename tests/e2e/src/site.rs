@@ -1,0 +1,103 @@
+//! One test's world: a lab in this process, and a folder that goes away with it.
+
+use std::path::{Path, PathBuf};
+
+use lab::vcenter::{DiskSpec, VmSpec};
+use lab::{Lab, LabOptions, Workload};
+use tempfile::TempDir;
+
+use crate::setup::{QUICK, Setup, secret_file};
+
+pub struct Site {
+    pub lab: Lab,
+    folder: TempDir,
+}
+
+impl Site {
+    /// A lab without VMs.
+    pub async fn empty() -> Site {
+        let folder = tempfile::tempdir().expect("there is room for a test");
+        let mut options = LabOptions::new(folder.path().join("lab"));
+        options.vcenter.digest_every_snapshot = true;
+        let lab = Lab::start(options).await.expect("the lab starts");
+        std::fs::write(folder.path().join("ca.pem"), lab.authority_pem()).expect("the site can be written");
+        Site { lab, folder }
+    }
+
+    pub async fn with(vms: Vec<VmSpec>) -> Site {
+        let site = Site::empty().await;
+        for vm in vms {
+            site.lab.vcenter().add_vm(vm).await.expect("the lab takes the VM");
+        }
+        site
+    }
+
+    /// One VM "db01" with one disk of so many bytes, of which so many are files.
+    pub async fn small(capacity: u64, data_bytes: u64) -> Site {
+        Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(capacity, data_bytes)])]).await
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder().join("ca.pem")
+    }
+
+    /// An agent for these VMs, both roles in one, everything at the lab and over TLS.
+    pub fn setup(&self, vms: &[&str]) -> Setup {
+        let folder = self.folder().join("agent");
+        std::fs::create_dir_all(&folder).expect("the site can be written");
+        let (vcenter, s3, ca) = (self.lab.vcenter(), self.lab.s3(), self.ca_file());
+        let password = secret_file(&self.folder().join("vcenter.password"), vcenter.password());
+        let secret_key = secret_file(&self.folder().join("s3.secret-key"), s3.secret_key());
+        let key = secret_file(&self.folder().join("store.key"), &format!("{}\n", "9f".repeat(32)));
+        let source = format!(
+            "[[source]]\nname = \"vc1\"\nplugin = \"vmware-cbt\"\nsecrets = {{ password = {password:?} }}\n\
+             config = {{ url = \"{url}\", username = \"{user}\" }}\n[[source.endpoint]]\norigin = \"{url}\"\ntrust = {{ ca-file = {ca:?} }}\n",
+            url = vcenter.url(),
+            user = vcenter.user(),
+        );
+        let sink = s3_sink(&s3.url(), s3.bucket(), s3.access_key(), &secret_key, &format!("trust = {{ ca-file = {ca:?} }}"));
+        Setup {
+            folder,
+            role: "both",
+            key,
+            vms: vms.iter().map(|name| (*name).to_owned()).collect(),
+            source,
+            sink,
+            replication: QUICK.to_owned(),
+            receiver: "[receiver]\nreplicas = \"replicas\"\n".to_owned(),
+        }
+    }
+
+    /// Lets the guest of the VM's first disk write.
+    pub async fn guest_writes(&self, vm: &str, workload: Workload, seed: u64) -> u64 {
+        self.guest_writes_to(vm, 2000, workload, seed).await
+    }
+
+    pub async fn guest_writes_to(&self, vm: &str, disk_key: i32, workload: Workload, seed: u64) -> u64 {
+        self.lab.vcenter().run_workload(vm, disk_key, &workload, seed).await.expect("the guest writes")
+    }
+
+    /// Keys of the VM's disks, in their order.
+    pub fn disk_keys(&self, vm: &str) -> Vec<i32> {
+        self.lab.vcenter().vm(vm).expect("the VM is there").disks.iter().map(|disk| disk.key).collect()
+    }
+
+    /// No snapshot is left on any VM.
+    pub fn assert_no_snapshot(&self) {
+        let left: Vec<String> = self.lab.vcenter().snapshots().into_iter().map(|(vm, snapshot)| format!("{vm}: {}", snapshot.name)).collect();
+        assert!(left.is_empty(), "snapshots are left: {left:?}");
+    }
+}
+
+/// A `[sink]` on any S3 server. `reached`: what the endpoint says of trust or plaintext.
+pub fn s3_sink(url: &str, bucket: &str, access_key: &str, secret_key: &Path, reached: &str) -> String {
+    format!(
+        "[sink]\nname = \"store\"\nplugin = \"storage-s3\"\nsecrets = {{ secret-key = {secret_key:?} }}\n\
+         config = {{ endpoint = \"{url}\", region = \"us-east-1\", bucket = \"{bucket}\", access-key = \"{access_key}\" }}\n\
+         [[sink.endpoint]]\norigin = \"{url}\"\n{reached}\n"
+    )
+}
