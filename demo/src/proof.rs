@@ -69,11 +69,11 @@ async fn prove(site: &Site, vm: &str, cycle: u64, disk: &str, file: &Path, what:
 /// The lab's digest of the disk in the snapshot that this cycle was taken from: the newest attempt's, as the tag says.
 async fn frozen(site: &Site, vm: &str, cycle: u64, disk: &str) -> Result<String> {
     let records = site.lab.vcenter().digests().await;
-    let of_cycle = records.into_iter().filter(|record| {
+    let mut of_cycle = records.into_iter().filter(|record| {
         let tagged = record.snapshot_name.split('-').nth(3).and_then(|part| part.split('.').next()).and_then(|part| part.parse().ok());
         record.vm_name == vm && tagged == Some(cycle) && record.disk_uuid.eq_ignore_ascii_case(disk)
     });
-    let newest = of_cycle.last().with_context(|| format!("the lab froze no disk {disk} of {vm} for cycle {cycle}"))?;
+    let newest = of_cycle.next_back().with_context(|| format!("the lab froze no disk {disk} of {vm} for cycle {cycle}"))?;
     newest.digest.with_context(|| format!("the lab could not digest disk {disk} of {vm} for cycle {cycle}"))
 }
 

@@ -153,7 +153,9 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     }
     match view.vm.due(interval) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),
-        Some(due) if due > now && view.vm.failures > 0 => format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs()),
+        Some(due) if due > now && view.vm.failures > 0 => {
+            format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs())
+        }
         Some(due) if due > now => format!("idle, next cycle in {} s", due.duration_since(now).as_secs()),
         Some(_) => "queued".to_owned(),
         None => "idle".to_owned(),

@@ -88,7 +88,8 @@ impl Site {
 
     /// No snapshot is left on any VM.
     pub fn assert_no_snapshot(&self) {
-        let left: Vec<String> = self.lab.vcenter().snapshots().into_iter().map(|(vm, snapshot)| format!("{vm}: {}", snapshot.name)).collect();
+        let left: Vec<String> =
+            self.lab.vcenter().snapshots().into_iter().map(|(vm, snapshot)| format!("{vm}: {}", snapshot.name)).collect();
         assert!(left.is_empty(), "snapshots are left: {left:?}");
     }
 }
