@@ -14,7 +14,7 @@ use crate::driver::relay;
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::chain::Chain;
-use crate::model::commit::{DiskCommit, Verdict};
+use crate::model::commit::{DiskCommit, Sha, Verdict};
 use crate::model::{CycleNumber, Fault, VmId};
 use crate::policy::vm::Urgency;
 use crate::receiver::places;
@@ -34,7 +34,7 @@ impl Desk for AgentDesk {
             Command::Sync { vm } => self.demand(&vm, Urgency::Demanded).await,
             Command::Final { vm } => self.demand(&vm, Urgency::Final).await,
             Command::Verify { vm, point } => self.verify(&vm, point).await,
-            Command::Restore { vm, disk, point, to } => self.restore(&vm, disk.as_deref(), point, &to).await,
+            Command::Restore { vm, disk, point, expect, to } => self.restore(&vm, disk.as_deref(), point, expect, &to).await,
         };
         result.unwrap_or_else(|fault| Reply::Refused(refusal(fault)))
     }
@@ -189,9 +189,23 @@ impl AgentDesk {
         }
     }
 
-    async fn restore(&self, vm: &str, disk: Option<&str>, point: Option<CycleNumber>, to: &Path) -> Result<Reply, Fault> {
+    async fn restore(
+        &self,
+        vm: &str,
+        disk: Option<&str>,
+        point: Option<CycleNumber>,
+        expect: Option<Sha>,
+        to: &Path,
+    ) -> Result<Reply, Fault> {
         let id = self.find_id(vm).await?;
         let chain = self.chain(&id, point).await?;
+        let found = chain.point_ref().hash;
+        if expect.is_some_and(|expect| expect != found) {
+            return Err(Fault::conflict(format!(
+                "recovery point {} of {vm} in this store has the hash {found}, not the one expected: the store was rolled back, or is another one",
+                chain.point().cycle
+            )));
+        }
         let mut chosen: Vec<&DiskCommit> = chain.point().disks.iter().filter(|candidate| chosen(candidate, disk)).collect();
         chosen.sort_by(|one, other| one.label.cmp(&other.label));
         if chosen.is_empty() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
 
 use super::status::AgentStatus;
@@ -32,10 +33,12 @@ pub enum Command {
         point: Option<CycleNumber>,
     },
     /// Writes a disk of a kept recovery point to a file.
+    /// `expect`: the hash of the point's commit, as `status` showed it when it was applied. A store that was rolled back is told by it.
     Restore {
         vm: String,
         disk: Option<String>,
         point: Option<CycleNumber>,
+        expect: Option<Sha>,
         to: PathBuf,
     },
 }

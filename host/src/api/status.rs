@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::gateway::VmView;
 use crate::driver::judge::ReplicaView;
-use crate::model::commit::Mode;
+use crate::model::commit::{Mode, Sha};
 use crate::model::{CycleNumber, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
@@ -64,6 +64,8 @@ pub struct DiskStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointStatus {
     pub cycle: CycleNumber,
+    /// The hash of its commit: `restore --expect` tells by it whether the store still holds this very point.
+    pub hash: Sha,
     pub taken_at: Timestamp,
     pub quiesced: bool,
     pub last: bool,
@@ -82,6 +84,7 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
     let vm = &view.vm;
     let point = vm.point.as_ref().map(|point| PointStatus {
         cycle: point.commit.cycle,
+        hash: point.commit.hash,
         taken_at: point.taken_at,
         quiesced: point.quiesced,
         last: point.last,

@@ -16,6 +16,7 @@ use crate::api::command::{Command, Reply};
 use crate::api::sentences::refusal;
 use crate::api::socket;
 use crate::config::Config;
+use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
 
 #[derive(Parser)]
@@ -75,6 +76,9 @@ enum Verb {
         disk: Option<String>,
         #[arg(long)]
         point: Option<u64>,
+        /// The hash of the recovery point, as `status --json` showed it: refuses a store that was rolled back.
+        #[arg(long)]
+        expect: Option<Sha>,
         /// The file to write. It must not exist.
         #[arg(long)]
         to: PathBuf,
@@ -99,8 +103,8 @@ fn command(verb: &Verb) -> Command {
         Verb::Sync { vm } => Command::Sync { vm: vm.clone() },
         Verb::Final { vm } => Command::Final { vm: vm.clone() },
         Verb::Verify { vm, point: at } => Command::Verify { vm: vm.clone(), point: point(at) },
-        Verb::Restore { vm, disk, point: at, to } => {
-            Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), to: absolute(to) }
+        Verb::Restore { vm, disk, point: at, expect, to } => {
+            Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }
         Verb::Init { .. } | Verb::Check | Verb::Run | Verb::Status { .. } => Command::Status,
     }
