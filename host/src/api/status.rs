@@ -98,7 +98,7 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
         trouble: fault.map(|fault| Trouble {
             safe: sentences::safe(shown_point.as_deref()),
-            next: sentences::next(&fault).to_owned(),
+            next: if vm.halted.is_some() { sentences::HALTED } else { sentences::next(&fault) }.to_owned(),
             fault,
         }),
         point,
@@ -153,7 +153,9 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     }
     match view.vm.due(interval) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),
-        Some(due) if due > now && view.vm.failures > 0 => format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs()),
+        Some(due) if due > now && view.vm.failures > 0 => {
+            format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs())
+        }
         Some(due) if due > now => format!("idle, next cycle in {} s", due.duration_since(now).as_secs()),
         Some(_) => "queued".to_owned(),
         None => "idle".to_owned(),
