@@ -47,7 +47,8 @@ impl Site {
     pub async fn assert_restored(&self, agent: &Agent, vm: &str, cycle: u64) {
         for frozen in self.frozen(vm, cycle).await {
             let to = self.folder().join(format!("restored-{vm}-{cycle}-{}", frozen.disk_key));
-            let said = agent.ask(&["restore", vm, "--point", &cycle.to_string(), "--disk", &disk_id(&frozen), "--to", &to.to_string_lossy()]);
+            let said =
+                agent.ask(&["restore", vm, "--point", &cycle.to_string(), "--disk", &disk_id(&frozen), "--to", &to.to_string_lossy()]);
             assert_eq!(said.code, 0, "{said:?}");
             assert_eq!(Some(lab::sparse_digest(&to).unwrap()), frozen.digest, "{vm} disk {} at point {cycle}", frozen.disk_key);
             std::fs::remove_file(&to).unwrap();

@@ -30,14 +30,16 @@ pub fn plugins() -> &'static Path {
 fn assemble() -> PathBuf {
     const NAMES: [&str; 2] = ["storage-s3", "vmware-cbt"];
     let packages = NAMES.iter().flat_map(|name| ["--package", name]);
-    let build: Vec<&str> = ["build", "--quiet", "--profile", "component", "--target", "wasm32-wasip2"].into_iter().chain(packages).collect();
+    let build: Vec<&str> =
+        ["build", "--quiet", "--profile", "component", "--target", "wasm32-wasip2"].into_iter().chain(packages).collect();
     cargo(&build);
     let folder = target().join("e2e-plugins");
     for name in NAMES {
         let component = target().join("wasm32-wasip2/component").join(format!("{}.wasm", name.replace('-', "_")));
         let component = std::fs::read(component).expect("it was just built");
         let digest: String = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect();
-        let manifest = std::fs::read_to_string(root().join("plugins").join(name).join("manifest.toml")).expect("each plugin has a manifest");
+        let manifest =
+            std::fs::read_to_string(root().join("plugins").join(name).join("manifest.toml")).expect("each plugin has a manifest");
         let place = folder.join(name);
         std::fs::create_dir_all(&place).expect("the target folder can be written");
         std::fs::write(place.join(format!("{name}.wasm")), component).expect("the target folder can be written");

@@ -83,7 +83,8 @@ async fn a_hole_between_two_pages_of_changes_is_noticed_and_nothing_is_written()
 
     site.lab.vcenter().set_knobs(|knobs| knobs.changes_start_shift = 0);
     agent.demand("db01", "sync");
-    let repaired = agent.until("db01", "a cycle after the refused one", |vm| vm["point"]["cycle"].as_u64().filter(|cycle| *cycle > 3)).await;
+    let repaired =
+        agent.until("db01", "a cycle after the refused one", |vm| vm["point"]["cycle"].as_u64().filter(|cycle| *cycle > 3)).await;
     agent.settled("db01", repaired).await;
     site.assert_replica(&agent, "db01", repaired).await;
     assert_eq!(agent.trouble("db01"), None, "what is over is not shown any more");

@@ -51,7 +51,8 @@ async fn whatever_is_changed_in_the_store_the_cycle_is_refused_whole_and_the_nex
     apart.sending.settled("db01", 2).await;
     let Apart { site, sending, receiving, id } = &apart;
     let s3 = site.lab.s3();
-    let first = |kind: &str, cycle: u64| apart.objects(cycle, kind).into_iter().next().unwrap_or_else(|| panic!("cycle {cycle} has no {kind}"));
+    let first =
+        |kind: &str, cycle: u64| apart.objects(cycle, kind).into_iter().next().unwrap_or_else(|| panic!("cycle {cycle} has no {kind}"));
     let middle = |s3: &S3, key: &str| s3.read_object(key).unwrap().len() as u64 / 2;
     let commit = |cycle: u64| format!("vm/{id}/commit/{cycle:010}");
 
@@ -67,10 +68,7 @@ async fn whatever_is_changed_in_the_store_the_cycle_is_refused_whole_and_the_nex
                 s3.swap_objects(&segments[0], &segments[1]).unwrap();
             }),
         ),
-        (
-            "an old segment is played again",
-            Box::new(|cycle| s3.copy_object(&first("seg-", 1), &first("seg-", cycle)).unwrap()),
-        ),
+        ("an old segment is played again", Box::new(|cycle| s3.copy_object(&first("seg-", 1), &first("seg-", cycle)).unwrap())),
         ("a manifest page is flipped", Box::new(|cycle| s3.flip_bit(&first("page-", cycle), middle(s3, &first("page-", cycle))).unwrap())),
         ("a manifest page is missing", Box::new(|cycle| s3.delete_object(&first("page-", cycle)).unwrap())),
         ("the plan is flipped", Box::new(|cycle| s3.flip_bit(&first("planned-", cycle), middle(s3, &first("planned-", cycle))).unwrap())),
