@@ -343,6 +343,16 @@ impl Agent {
         self.journal.clone()
     }
 
+    /// Why a VM that is wanted is not replicated yet.
+    pub async fn not_found_yet(&self, name: &str) -> Option<Fault> {
+        self.wanted_vms().await.iter().find(|vm| vm.name == name)?;
+        let missing = self.missing.lock().expect("nothing panics while it holds this").get(name).cloned();
+        Some(match missing {
+            Some(why) => Fault::not_found(why),
+            None => Fault::unavailable(format!("{name} is still being looked for at its source")),
+        })
+    }
+
     pub fn store_name(&self) -> String {
         hex(&self.log.sealer().store_id())
     }

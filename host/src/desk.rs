@@ -73,7 +73,10 @@ impl AgentDesk {
     }
 
     async fn demand(&self, vm: &str, urgency: Urgency) -> Result<Reply, Fault> {
-        let (_, handle) = self.find(vm)?;
+        let (_, handle) = match self.find(vm) {
+            Err(fault) => return Err(self.0.not_found_yet(vm).await.unwrap_or(fault)),
+            found => found?,
+        };
         if let Some(fault) = &handle.view.borrow().vm.halted {
             return Err(Fault::denied(format!("{vm} is halted: {}", fault.message)));
         }

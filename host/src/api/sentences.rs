@@ -6,8 +6,35 @@ use super::command::Refusal;
 
 /// For a command that was refused or failed. None of the commands changes a replica.
 pub fn refusal(fault: Fault) -> Refusal {
-    let next = next(&fault).to_owned();
+    let next = next_for_command(&fault).to_owned();
     Refusal { safe: "Nothing was changed: replicas, recovery points and the source are as they were.".to_owned(), next, fault }
+}
+
+/// For an agent that does not start.
+pub fn refusal_at_start(fault: Fault) -> Refusal {
+    let next = match fault.kind.passes() {
+        true => "Start the agent again when that can be reached; a service manager does it by itself.",
+        false => "Correct what is named, then start the agent again.",
+    };
+    let safe = "Nothing was started and nothing was changed: replicas, recovery points and the source are as they were.";
+    Refusal { safe: safe.to_owned(), next: next.to_owned(), fault }
+}
+
+/// For a command that found no agent to ask.
+pub fn nobody(fault: Fault) -> Refusal {
+    let next = "Start the agent with `transload run`, then ask again.";
+    Refusal { safe: "Nothing was asked of anyone and nothing was changed.".to_owned(), next: next.to_owned(), fault }
+}
+
+fn next_for_command(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::Denied => "Look at `transload status`: a person has to decide something first.",
+        FaultKind::Auth => "Check the secret file, and ask again.",
+        FaultKind::Conflict => "Name another one, and ask again.",
+        FaultKind::Throttled | FaultKind::Unavailable => "Ask again in a moment.",
+        FaultKind::Full => "Make space, and ask again.",
+        _ => next(fault),
+    }
 }
 
 /// Whether the data is safe, for a VM that has trouble. `point`: the newest recovery point, as people write it.
@@ -18,12 +45,15 @@ pub fn safe(point: Option<&str>) -> String {
     }
 }
 
+/// What comes next for a VM that this agent has given up.
+pub const HALTED: &str = "This agent leaves the VM alone. To take it over on purpose, begin with an empty state folder.";
+
 pub fn next(fault: &Fault) -> &'static str {
     match fault.kind {
         FaultKind::Denied => "Allow what is named, or change the configuration; the agent tries again by itself.",
         FaultKind::Auth => "Check the user and the secret file; the agent tries again by itself.",
         FaultKind::NotFound => "Check the name and `transload status`.",
-        FaultKind::Conflict => "Somebody else changed something: look before going on; the agent leaves it alone.",
+        FaultKind::Conflict => "Somebody else is at work there: look at it; the agent touches nothing of theirs and tries again by itself.",
         FaultKind::Invalid => "Correct what is named and ask again.",
         FaultKind::Corrupt => "What was damaged is not used; the next cycle sends it again.",
         FaultKind::Unsupported => "This cannot work here; choose another way.",

@@ -72,9 +72,7 @@ async fn answer(stream: UnixStream, desk: Arc<dyn Desk>) {
 
 /// Asks a running agent.
 pub async fn ask(path: &Path, command: &Command) -> Result<Reply, Fault> {
-    let nobody = |error: std::io::Error| {
-        Fault::unavailable(format!("no agent answers at {}: {error}. Start it with `transload run`", path.display()))
-    };
+    let nobody = |error: std::io::Error| Fault::unavailable(format!("no agent answers at {}: {error}", path.display()));
     let broken = || Fault::unavailable("the agent ended before it answered; ask again");
     let mut stream = UnixStream::connect(path).await.map_err(nobody)?;
     let mut text = serde_json::to_string(command).expect("a command has only string keys");

@@ -101,7 +101,7 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
         trouble: fault.map(|fault| Trouble {
             safe: sentences::safe(shown_point.as_deref()),
-            next: sentences::next(&fault).to_owned(),
+            next: if vm.halted.is_some() { sentences::HALTED } else { sentences::next(&fault) }.to_owned(),
             fault,
         }),
         point,

@@ -13,7 +13,7 @@ use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::keys;
 use crate::log::sink::{CreateGuarantee, Sink};
-use crate::model::{Extent, Fault, FaultKind, Severity};
+use crate::model::{Extent, Fault, FaultKind, Severity, VmSummary};
 use crate::net::ProbeStep;
 use crate::pipeline::source::Source;
 use crate::random::Random;
@@ -54,6 +54,23 @@ pub fn main(path: &Path, json: bool) -> ExitCode {
         println!("{failed} steps failed. Nothing was changed; no VM was touched.");
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) }
+}
+
+/// What helps: by the kind of the fault where that says it, otherwise what usually stops this step.
+fn fix_of(fault: &Fault, usual: &str) -> String {
+    let by_kind = match fault.kind {
+        FaultKind::Auth => "Check the user or access key, its secret file, and this machine's clock.",
+        FaultKind::Full => "Make space in the store.",
+        FaultKind::Throttled | FaultKind::Unavailable => "Check that the service is well, and try again.",
+        _ => usual,
+    };
+    by_kind.to_owned()
+}
+
+/// What a `[[receiver.device]]` calls the VM and its disks.
+fn ids(source: &str, found: &VmSummary) -> String {
+    let disks: Vec<String> = found.disks.iter().map(|disk| format!("{} is {}", disk.label, disk.id)).collect();
+    format!("VM {}; {}", agent::vm_id(source, &found.vm), disks.join(", "))
 }
 
 impl Walk {
@@ -110,6 +127,9 @@ impl Walk {
             );
         }
         self.probe_object(&config.sink.name, &plugin).await;
+        if self.any_failed(&config.sink.name) {
+            return;
+        }
         let opened = async {
             match keys::exists(&plugin).await? {
                 false => Ok("it is empty; the agent will begin it".to_owned()),
@@ -124,7 +144,7 @@ impl Walk {
         let random = Random::from_system();
         let key = format!("probe/{:016x}", random.number());
         let body = crate::log::seal::probe_body(&random);
-        let fix = "Allow the agent to create objects here (s3:PutObject).";
+        let fix = "Create the bucket or correct its name, and allow the agent to create objects in it (s3:PutObject).";
         if self.step(&format!("{name}: create"), fix, sink.put(&key, body.clone())).await.is_none() {
             return;
         }
@@ -171,6 +191,7 @@ impl Walk {
             let fix = "Name the VM as the source does, by folder/name, or by its instance UUID.";
             let found = agent::find(&plugin, &wanted.name);
             let Some(found) = self.step(&format!("{name}: VM {}", wanted.name), fix, found).await else { continue };
+            self.note(&format!("{name}: ids of {}", found.name), &ids(name, &found));
             let Some(findings) = self
                 .step(&format!("{name}: preflight of {}", found.name), "Give the account its rights.", plugin.preflight(&found.vm))
                 .await
@@ -219,20 +240,20 @@ impl Walk {
 
     async fn step<T>(&mut self, what: &str, fix: &str, trying: impl Future<Output = Result<T, Fault>>) -> Option<T> {
         let (result, took) = self.timed(trying).await;
+        let (ok, fix) = (result.is_ok(), result.as_ref().err().map(|fault| fix_of(fault, fix)));
         let message = result.as_ref().err().map_or_else(|| "works".to_owned(), |fault| fault.to_string());
-        let ok = result.is_ok();
-        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix: (!ok).then(|| fix.to_owned()) });
+        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix });
         result.ok()
     }
 
     async fn told(&mut self, what: &str, fix: &str, trying: impl Future<Output = Result<String, Fault>>) -> Option<String> {
         let (result, took) = self.timed(trying).await;
-        let ok = result.is_ok();
+        let (ok, fix) = (result.is_ok(), result.as_ref().err().map(|fault| fix_of(fault, fix)));
         let message = match &result {
             Ok(found) => found.clone(),
             Err(fault) => fault.to_string(),
         };
-        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix: (!ok).then(|| fix.to_owned()) });
+        self.push(Step { what: what.to_owned(), milliseconds: took, ok, message, fix });
         result.ok()
     }
 

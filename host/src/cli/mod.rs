@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::api::command::{Command, Reply};
-use crate::api::sentences::refusal;
+use crate::api::sentences::{nobody, refusal_at_start};
 use crate::api::socket;
 use crate::config::Config;
 use crate::model::commit::Sha;
@@ -121,7 +121,7 @@ fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
         Err(code) => return code,
     };
     let reply =
-        runtime().block_on(socket::ask(&socket::place(&config.state), &command)).unwrap_or_else(|fault| Reply::Refused(refusal(fault)));
+        runtime().block_on(socket::ask(&socket::place(&config.state), &command)).unwrap_or_else(|fault| Reply::Refused(nobody(fault)));
     print::reply(&reply, json);
     match reply {
         Reply::Refused(_) => ExitCode::from(1),
@@ -142,6 +142,6 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn print_fault(fault: Fault) -> ExitCode {
-    print::refused(&refusal(fault));
+    print::refused(&refusal_at_start(fault));
     ExitCode::from(1)
 }

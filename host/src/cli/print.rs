@@ -35,7 +35,10 @@ pub fn reply(reply: &Reply, json: bool) {
 }
 
 pub fn refused(refusal: &Refusal) {
-    eprintln!("transload: {}", plain(&refusal.fault.to_string()));
+    // Some refusals are lists; a line that is not the first never looks like one of ours.
+    let told = refusal.fault.to_string();
+    let lines: Vec<String> = told.lines().map(|line| plain(line.trim())).collect();
+    eprintln!("transload: {}", lines.join("\n  "));
     eprintln!("{}", plain(&refusal.safe));
     eprintln!("{}", plain(&refusal.next));
 }

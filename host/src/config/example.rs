@@ -67,9 +67,9 @@ source = "vc1"
 [receiver]
 replicas = "/var/lib/transload/replicas"
 
-# A disk on a block device instead of a raw file:
+# A disk on a block device instead of a raw file. `transload check` shows the ids:
 # [[receiver.device]]
-# vm = "db01"
-# disk = "scsi0:0"
+# vm = "vc1-0123456789abcdef"
+# disk = "6000c295-be0e-4bd4-0000-000000000000"
 # path = "/dev/disk/by-id/virtio-target-1"
 "#;

@@ -40,7 +40,9 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         // The name of the commit is taken by something that does not open: this number is used up.
         Step::Commit { .. } if fault.kind == FaultKind::Corrupt => Reaction::FailCycle,
         Step::Commit { .. } => retry,
-        Step::OpenSnapshot { .. } if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        // A backup product's snapshot, a task of somebody else's, or another VM under this name: nothing was touched, and the next cycle
+        // looks again. Halting here would stop the VM for good over something that passes by itself.
+        Step::OpenSnapshot { .. } if fault.kind == FaultKind::Conflict => Reaction::FailCycle,
         Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind == FaultKind::NotFound => {
             Reaction::NewSnapshot
         }

@@ -17,6 +17,8 @@ use tokio::sync::RwLock;
 
 pub(super) struct Front {
     store: S3Service,
+    /// The only bucket there is. s3s-fs would make any other one as soon as somebody writes into it.
+    bucket: String,
     knobs: Mutex<Knobs>,
     counters: Mutex<Counters>,
     /// One lock per path that is in use right now.
@@ -34,8 +36,8 @@ enum Plan {
 }
 
 impl Front {
-    pub fn new(store: S3Service) -> Front {
-        Front { store, knobs: Mutex::default(), counters: Mutex::default(), locks: Mutex::default() }
+    pub fn new(store: S3Service, bucket: String) -> Front {
+        Front { store, bucket, knobs: Mutex::default(), counters: Mutex::default(), locks: Mutex::default() }
     }
 
     pub fn knobs(&self) -> Knobs {
@@ -90,6 +92,10 @@ impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        if names_another_bucket(&request, &self.bucket) {
+            self.count(|counters| counters.refused += 1);
+            return refuse(request, StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist.").await;
+        }
         let (plan, latency) = self.plan(&method, &path);
         tokio::time::sleep(latency).await;
         self.count(|counters| counters.requests += 1);
@@ -134,6 +140,14 @@ impl Front {
             _ => Ok(response.map(|body| body.boxed_unsync())),
         }
     }
+}
+
+/// In path style the first part of the path is the bucket; in the other style the host says it.
+fn names_another_bucket(request: &Request<Incoming>, bucket: &str) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let by_path = !host.split(':').next().unwrap_or_default().ends_with(".localhost");
+    let first = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    by_path && !first.is_empty() && first != bucket
 }
 
 fn length(headers: &http::HeaderMap) -> u64 {

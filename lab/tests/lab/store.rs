@@ -165,3 +165,13 @@ async fn keys_of_one_hundred_and_fifty_characters_are_stored() {
     assert_eq!((key.len(), put(&fixture, &key, b"content").await), (150, StatusCode::OK));
     assert_eq!(get(&fixture, &key).await.unwrap().bytes().await.unwrap(), "content");
 }
+
+#[tokio::test]
+async fn a_bucket_that_nobody_made_is_not_made_by_a_write_into_it() {
+    let fixture = start().await;
+    for method in [Method::PUT, Method::GET] {
+        let response = fixture.client.request(method, format!("{}/nowhere/key", fixture.lab.s3().url())).body("x").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(response.text().await.unwrap().contains("<Code>NoSuchBucket</Code>"));
+    }
+}

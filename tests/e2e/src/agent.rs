@@ -90,7 +90,7 @@ impl Agent {
         setup.write();
         let file = OpenOptions::new().create(true).append(true).open(setup.log()).expect("the site can be written");
         let mut command = Command::new(parts::agent());
-        command.arg("--config").arg(setup.config()).arg("run").env("TRANSLOAD_LOG", log);
+        command.arg("--config").arg(setup.config()).arg("run").env("TRANSLOAD_LOG", log).envs(setup.environment.clone());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().expect("the agent's program starts");
         Agent { child, setup: setup.clone() }
     }
@@ -204,18 +204,16 @@ impl Agent {
         self.settled(vm, next).await
     }
 
-    /// Asks for a cycle where one may be under way already; answers the number of the recovery point that came.
-    pub async fn sync_any(&self, vm: &str) -> u64 {
-        let before = self.vm(vm).and_then(|vm| vm["point"]["cycle"].as_u64()).unwrap_or(0);
-        self.demand(vm, "sync");
-        let newer = |vm: &Value| vm["point"]["cycle"].as_u64().filter(|cycle| *cycle > before);
-        let point = self.until(vm, "a newer recovery point", newer).await;
-        self.settled(vm, point).await;
-        point
-    }
-
+    /// Asks for something; a VM that is still being looked for is waited for.
     pub fn demand(&self, vm: &str, verb: &str) {
-        let said = self.ask(&[verb, vm]);
+        let mut said = self.ask(&[verb, vm]);
+        for _ in 0..100 {
+            if said.code == 0 || said.json()["refused"]["fault"]["kind"] != "unavailable" {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            said = self.ask(&[verb, vm]);
+        }
         assert_eq!(said.code, 0, "{said:?}");
     }
 

@@ -18,6 +18,8 @@ pub struct Setup {
     pub sink: String,
     pub replication: String,
     pub receiver: String,
+    /// Added to the agent's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Short enough for tests: as soon as the configuration allows.
@@ -69,7 +71,7 @@ impl Setup {
     /// Runs a command of `transload` to its end. The configuration is what was written last.
     pub fn run(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(parts::agent());
-        command.arg("--config").arg(self.config()).args(arguments).env_remove("TRANSLOAD_LOG");
+        command.arg("--config").arg(self.config()).args(arguments).env_remove("TRANSLOAD_LOG").envs(self.environment.clone());
         Said::from(command.output().expect("the agent's program starts"))
     }
 

@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::setup::{QUICK, Setup, secret_file};
 
+/// What the key file of every test holds.
+pub const STORE_KEY: &str = "4b1f09c7d2e86a53f0b9471c3de582a6971e04bd3c6f58a2107be9d4652c8f3a";
+
 pub struct Site {
     pub lab: Lab,
     folder: TempDir,
@@ -52,7 +55,7 @@ impl Site {
         let (vcenter, s3, ca) = (self.lab.vcenter(), self.lab.s3(), self.ca_file());
         let password = secret_file(&self.folder().join("vcenter.password"), vcenter.password());
         let secret_key = secret_file(&self.folder().join("s3.secret-key"), s3.secret_key());
-        let key = secret_file(&self.folder().join("store.key"), &format!("{}\n", "9f".repeat(32)));
+        let key = secret_file(&self.folder().join("store.key"), &format!("{STORE_KEY}\n"));
         let source = format!(
             "[[source]]\nname = \"vc1\"\nplugin = \"vmware-cbt\"\nsecrets = {{ password = {password:?} }}\n\
              config = {{ url = \"{url}\", username = \"{user}\" }}\n[[source.endpoint]]\norigin = \"{url}\"\ntrust = {{ ca-file = {ca:?} }}\n",
@@ -69,6 +72,7 @@ impl Site {
             sink,
             replication: QUICK.to_owned(),
             receiver: "[receiver]\nreplicas = \"replicas\"\n".to_owned(),
+            environment: Vec::new(),
         }
     }
 

@@ -61,7 +61,7 @@ impl Weed {
         let (certificate, key, pin) = certificate(&folder);
         let config = folder.join("s3.json");
         let identity = format!(
-            "{{\"identities\":[{{\"name\":\"admin\",\"credentials\":[{{\"accessKey\":\"{ACCESS_KEY}\",\"secretKey\":\"{SECRET_KEY}\"}}],\"actions\":[\"Admin\",\"Read\",\"List\",\"Tagging\",\"Write\"]}}]}}"
+            "{{\"identities\":[{{\"name\":\"admin\",\"credentials\":[{{\"accessKey\":\"{ACCESS_KEY}\",\"secretKey\":\"{SECRET_KEY}\"}}],\"actions\":[\"Read\",\"List\",\"Tagging\",\"Write\"]}}]}}"
         );
         std::fs::write(&config, identity).expect("the site can be written");
         let ports = Ports::free();

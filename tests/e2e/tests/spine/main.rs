@@ -2,6 +2,13 @@
 
 mod changes;
 mod cycles;
+mod faults;
 mod kills;
 mod lost;
+mod network;
+mod peers;
+mod restore;
+mod secrets;
+mod sentences;
+mod stores;
 mod tamper;

@@ -1,0 +1,113 @@
+//! What a vCenter does on a bad day.
+
+use e2e::agent::text;
+use e2e::claims::outcome;
+use e2e::{Agent, MIB, Site};
+use lab::Workload;
+use lab::vcenter::{FolderFault, Spoil, TaskFault};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_expire_and_reads_that_break_cost_time_and_nothing_else() {
+    let site = Site::small(64 * MIB, 24_000_000).await;
+    site.lab.vcenter().set_knobs(|knobs| {
+        knobs.session_calls_max = Some(25);
+        knobs.task_polls = 2;
+        knobs.task_milliseconds = 300;
+        knobs.folder_faults = vec![
+            FolderFault { after: 4, times: 3, spoil: Spoil::Status(503) },
+            FolderFault { after: 12, times: 2, spoil: Spoil::Truncate },
+            FolderFault { after: 16, times: 2, spoil: Spoil::Close },
+            FolderFault { after: 20, times: 1, spoil: Spoil::Status(401) },
+        ];
+    });
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    agent.settled("db01", 2).await;
+    let row = agent.ended("db01", 1).await;
+    assert_eq!(outcome(&row), "applied");
+    let counters = site.lab.vcenter().counters();
+    println!("{} sessions, {} reads", counters.sessions_opened, counters.folder_requests);
+    assert!(counters.sessions_opened >= 3, "sessions expired in mid-loop: {counters:?}");
+    assert!(site.lab.vcenter().knobs().folder_faults.is_empty(), "every fault was met");
+    site.assert_restored(&agent, "db01", 1).await;
+    site.guest_writes("db01", Workload::Scattered { writes: 30, bytes: 4096 }, 1).await;
+    agent.sync("db01").await;
+    site.assert_replica(&agent, "db01", 3).await;
+    site.assert_no_snapshot();
+}
+
+/// The bytes of a read carry no checksum of the source's, so a bit that is wrong on this way is replicated as it came. TLS guards the
+/// way itself; what the server sends cannot be doubted. This test keeps that limit known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bit_that_the_source_itself_sends_wrong_is_not_noticed() {
+    let site = Site::small(16 * MIB, 8_000_000).await;
+    site.lab.vcenter().set_knobs(|knobs| knobs.folder_faults = vec![FolderFault { after: 2, times: 1, spoil: Spoil::FlipBit }]);
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    agent.settled("db01", 2).await;
+    assert!(site.lab.vcenter().knobs().folder_faults.is_empty());
+    let frozen = &site.frozen("db01", 2).await[0];
+    let replica = e2e::claims::replica(&agent, "db01", &e2e::claims::disk_id(frozen));
+    assert_ne!(Some(lab::sparse_digest(&replica).unwrap()), frozen.digest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_the_host_keeps_locked_are_named_and_the_copy_begins_when_they_are_free() {
+    let site = Site::small(16 * MIB, 2_000_000).await;
+    site.lab.vcenter().set_knobs(|knobs| knobs.folder_locks_running = true);
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
+    println!("{trouble:#}");
+    assert!(text(&trouble["fault"]["message"]).contains("lock"), "{trouble:#}");
+    assert_eq!(text(&trouble["safe"]), "There is no recovery point yet. The source is not affected.");
+    site.lab.vcenter().set_knobs(|knobs| knobs.folder_locks_running = false);
+    let point = agent.until("db01", "a recovery point", |vm| vm["point"]["cycle"].as_u64()).await;
+    agent.until("db01", "rest", |vm| text(&vm["state"]).starts_with("idle").then_some(())).await;
+    let newest = agent.newest("db01");
+    assert!(newest >= point);
+    site.assert_replica(&agent, "db01", newest).await;
+    site.assert_no_snapshot();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_fails_is_made_up_for_and_a_guest_that_cannot_be_quiesced_is_still_copied() {
+    let site = Site::small(32 * MIB, 4_000_000).await;
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    agent.settled("db01", 2).await;
+    let vcenter = site.lab.vcenter();
+
+    vcenter.set_knobs(|knobs| {
+        let fault = TaskFault { method: "CreateSnapshot_Task".to_owned(), fault: "FilesystemQuiesceFault".to_owned() };
+        knobs.task_faults = vec![fault];
+    });
+    site.guest_writes("db01", Workload::Scattered { writes: 9, bytes: 4096 }, 1).await;
+    agent.sync("db01").await;
+    assert_eq!(agent.vm("db01").unwrap()["point"]["quiesced"], false, "the snapshot is crash-consistent, and it says so");
+    site.assert_replica(&agent, "db01", 3).await;
+
+    vcenter.set_knobs(|knobs| knobs.consolidation_fails = true);
+    site.guest_writes("db01", Workload::Scattered { writes: 9, bytes: 4096 }, 2).await;
+    agent.demand("db01", "sync");
+    let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
+    println!("{trouble:#}");
+    assert!(vcenter.vm("db01").unwrap().consolidation_needed);
+    vcenter.set_knobs(|knobs| knobs.consolidation_fails = false);
+    agent.settled("db01", 4).await;
+    site.assert_replica(&agent, "db01", 4).await;
+    assert!(!vcenter.vm("db01").unwrap().consolidation_needed, "the agent consolidated");
+    site.assert_no_snapshot();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_is_missing_is_named_and_nothing_is_touched_until_it_is_given() {
+    let site = Site::small(16 * MIB, 2_000_000).await;
+    let vcenter = site.lab.vcenter();
+    vcenter.set_knobs(|knobs| knobs.denied_privileges = vec!["VirtualMachine.State.CreateSnapshot".to_owned()]);
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
+    println!("{trouble:#}");
+    assert!(text(&trouble["fault"]["message"]).contains("VirtualMachine.State.CreateSnapshot"), "{trouble:#}");
+    vcenter.set_knobs(|knobs| knobs.denied_privileges.clear());
+    agent.until("db01", "a recovery point", |vm| vm["point"]["cycle"].as_u64()).await;
+    agent.until("db01", "rest", |vm| text(&vm["state"]).starts_with("idle").then_some(())).await;
+    site.assert_replica(&agent, "db01", agent.newest("db01")).await;
+    site.assert_no_snapshot();
+}
