@@ -18,7 +18,7 @@ async fn site() -> Site {
     let site = Site::with(vec![VmSpec::new("calm", vec![disk()]), VmSpec::new("db01", vec![disk()])]).await;
     // Slow enough that the moments hit something.
     site.lab.vcenter().set_knobs(|knobs| {
-        knobs.folder_latency_milliseconds = 40;
+        knobs.folder_latency_milliseconds = 150;
         knobs.task_milliseconds = 100;
     });
     site
@@ -33,11 +33,17 @@ async fn bytes_of_a_calm_initial(site: &Site) -> u64 {
     bytes
 }
 
-/// Starts the agent, waits a random while, kills it.
-async fn live_shortly(setup: &Setup, random: &mut ChaCha8Rng, longest: u64) {
+/// Starts the agent, lets its cycle run for a random while, kills it. Answers whether a snapshot was open at that moment.
+async fn live_shortly(site: &Site, setup: &Setup, random: &mut ChaCha8Rng) -> bool {
     let agent = Agent::start(setup).await;
-    tokio::time::sleep(Duration::from_millis(random.next_u64() % longest)).await;
+    agent.until("db01", "a cycle", |vm| (!vm["cycle"].is_null()).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(random.next_u64() % 900)).await;
     agent.kill();
+    has_snapshot(site)
+}
+
+fn has_snapshot(site: &Site) -> bool {
+    !site.lab.vcenter().vm("db01").expect("the VM is there").snapshots.is_empty()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,15 +55,17 @@ async fn an_agent_killed_at_random_moments_finishes_and_sends_little_again() {
     let rounds = if parts::long() { 60 } else { 11 };
 
     let before = site.lab.s3().counters().bytes_in;
-    let mut kills = 0;
+    let (mut kills, mut while_open) = (0, 0);
     for _ in 0..rounds {
-        live_shortly(&setup, &mut random, 900).await;
+        while_open += u64::from(live_shortly(&site, &setup, &mut random).await);
         kills += 1;
     }
+    assert!(while_open >= rounds / 2, "only {while_open} of {kills} kills hit a copy");
     let agent = Agent::start(&setup).await;
     agent.settled("db01", 2).await;
     let sent = site.lab.s3().counters().bytes_in - before;
-    println!("killed {kills} times in the initial cycle: {sent} bytes, {} again a kill", sent.saturating_sub(calm) / kills);
+    let again = sent.saturating_sub(calm) / kills;
+    println!("killed {kills} times in the initial cycle, {while_open} of them with the snapshot open: {sent} bytes, {again} again a kill");
     assert!(sent <= calm + kills * (WINDOW + SLACK), "{sent} bytes were sent for {calm}");
     site.assert_restored(&agent, "db01", 1).await;
     site.assert_replica(&agent, "db01", 2).await;
@@ -73,6 +81,7 @@ async fn an_agent_killed_at_random_moments_finishes_and_sends_little_again() {
         tokio::time::sleep(Duration::from_millis(random.next_u64() % 1500)).await;
         agent.kill();
         kills += 1;
+        while_open += u64::from(has_snapshot(&site));
         let agent = Agent::start(&setup).await;
         newest = agent
             .until("db01", "the end of the killed cycle", |vm| {
@@ -87,7 +96,8 @@ async fn an_agent_killed_at_random_moments_finishes_and_sends_little_again() {
         site.assert_replica(&agent, "db01", newest).await;
         site.assert_no_snapshot();
     }
-    assert!(kills >= 20, "{kills} kills prove too little");
+    println!("{kills} kills in all, {while_open} of them with a snapshot open");
+    assert!(kills >= 20 && while_open >= kills / 3, "{kills} kills prove too little when {while_open} hit a copy");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
