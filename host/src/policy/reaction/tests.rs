@@ -31,7 +31,7 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::Sweep, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::PowerOff, "frfffffrrfff", "ffffffffffff"),
         (Step::IntendSnapshot { attempt: Attempt::FIRST }, "frfffffrrfff", "ffffffffffff"),
-        (Step::OpenSnapshot { tag: tag() }, "frfhfffrrfff", "fffhffffffff"),
+        (Step::OpenSnapshot { tag: tag() }, "frfffffrrfff", "ffffffffffff"),
         (Step::ListDisks { token: token() }, "frsffffrrfff", "ffsffffssfff"),
         (Step::PlanDisk { disk: "d".into() }, "frsffffrrfff", "ffsffffssfff"),
         (Step::CopyDisk { disk: "d".into() }, "frsffffrrfff", "ffsffffssfff"),
