@@ -22,7 +22,8 @@ pub struct ReadUnit {
     pub blocks: Vec<PlannedBlock>,
 }
 
-/// Cuts a planned bitmap into read units from `from_block` on. A unit never spans a gap and never starts or ends inside a block that
+/// Cuts a planned bitmap into read units from `from_block` on. A unit spans no gap between blocks (cells between planned
+/// ones of a single block are read along), and never starts or ends inside a block that
 /// continues on the other side of a boundary.
 pub struct Units {
     planned: Arc<SectorBitmap>,
