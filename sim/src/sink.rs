@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use transload::log::seal::Sealed;
 use transload::log::sink::{CreateGuarantee, EntriesPage, Entry, Sink, SinkDescription};
 use transload::model::{Extent, Fault};
 
 use crate::world::World;
+
+/// On a paced store. Longer than a receiver waits before it looks again.
+const PUT_TAKES: Duration = Duration::from_millis(1500);
 
 /// How often things go wrong, as probabilities.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,16 +34,22 @@ pub struct MemorySink {
     trouble: SinkTrouble,
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
     spoil_next: Arc<AtomicBool>,
+    seats: Option<Arc<Semaphore>>,
 }
 
 impl MemorySink {
     pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
-        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default() }
+        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default(), seats: None }
+    }
+
+    /// Puts take a while, and only so many are served at once: what else runs gets its turn in between.
+    pub fn paced(self, puts_at_once: usize) -> MemorySink {
+        MemorySink { seats: Some(Arc::new(Semaphore::new(puts_at_once))), ..self }
     }
 
     /// The same objects, without trouble: for the oracle.
     pub fn quiet(&self) -> MemorySink {
-        MemorySink { world: World::new(0), trouble: SinkTrouble::default(), objects: self.objects.clone(), spoil_next: Arc::default() }
+        MemorySink { objects: self.objects.clone(), ..MemorySink::new(World::new(0), SinkTrouble::default()) }
     }
 
     pub fn keys(&self, prefix: &str) -> Vec<String> {
@@ -98,6 +109,14 @@ impl Sink for MemorySink {
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
+        let _seat = match &self.seats {
+            Some(seats) => {
+                let seat = seats.acquire().await.expect("this semaphore is never closed");
+                tokio::time::sleep(PUT_TAKES).await;
+                Some(seat)
+            }
+            None => None,
+        };
         self.world.step("before put").await;
         self.refused()?;
         let mut stored = self.damage(key, body.bytes().clone());

@@ -29,6 +29,18 @@ async fn an_idle_agent_that_is_taken_over_halts_instead_of_turning_in_circles() 
     assert_eq!(scene.source.open_snapshots(), 0);
 }
 
+/// While a page was being published nobody looked at the segments on their way. They held the store's only place, the page waited for it,
+/// and the copy stood still for ever.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_serves_one_request_at_a_time_is_enough() {
+    let mut scene = Scene::calm(&[12 * MIB]);
+    scene.sink = scene.sink.clone().paced(1);
+    for block in 0..12 {
+        scene.write(&scene.disk(0), block * MIB, 4 * CELL);
+    }
+    scene.applied().await;
+}
+
 /// The same circle while the store did not answer; and each turn forgot what an unfinished initial had published.
 #[test]
 fn a_cycle_that_cannot_begin_yet_is_tried_again_and_nothing_fails() {

@@ -1,5 +1,6 @@
 //! Copies one disk in one attempt: the stages in a row, and where to go on after a crash.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,6 +104,14 @@ struct Published {
     next_segment: u32,
 }
 
+impl Published {
+    fn take(&mut self, page: PublishedPage) {
+        self.digest.push(&page.bytes);
+        self.pages += 1;
+        self.reached = page.to_block;
+    }
+}
+
 /// Copies what is planned and not yet published. Calling it again after a crash goes on behind the last published page.
 pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, limits: CopyLimits, progress: &Progress) -> Result<Copied, Fault> {
     let folder = AttemptFolder::new(&job.vm, job.cycle, job.attempt, &job.disk);
@@ -147,10 +156,8 @@ async fn find_published(job: &CopyJob, log: &Log, folder: &AttemptFolder) -> Res
         if page.from_block != published.reached {
             return Err(Fault::corrupt(format!("page {key} does not follow the page before it")));
         }
-        published.digest.push(&bytes);
-        published.pages += 1;
-        published.reached = page.to_block;
         published.next_segment = next_segment(&page).max(published.next_segment);
+        published.take(PublishedPage { to_block: page.to_block, bytes });
     }
 }
 
@@ -190,14 +197,27 @@ async fn copy_rest(
             .flat_map(|blocks| stream::iter(flatten(blocks)))
             .fuse()
     );
+    // Whatever is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the page
+    // that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
+    let mut full_pages = VecDeque::new();
+    let mut publishing = FuturesOrdered::new();
     loop {
-        // Biased, so that the same input always takes the same way: first what is stored, then what was read.
+        if publishing.is_empty()
+            && let Some(page) = full_pages.pop_front()
+        {
+            publishing.push_back(publish(page, published.pages, log, folder));
+        }
+        // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.
         tokio::select! {
             biased;
-            Some(stored) = storing.next(), if !storing.is_empty() => {
-                publish(&mut pages, stored?, log, folder, published, job, progress).await?;
+            Some(page) = publishing.next(), if !publishing.is_empty() => {
+                published.take(page?);
+                progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
             }
-            Some(block) = encoded.next(), if storing.len() < limits.segments_at_once => {
+            Some(stored) = storing.next(), if !storing.is_empty() => {
+                full_pages.extend(stage(&mut pages, stored?, progress));
+            }
+            Some(block) = encoded.next(), if storing.len() < limits.segments_at_once && full_pages.is_empty() => {
                 let block: EncodedBlock = block?;
                 if let Some(full) = packer.push(block, || log.random().number()) {
                     storing.push_back(store_segment(full, folder.clone(), log.clone(), log.cpu().clone()));
@@ -206,16 +226,31 @@ async fn copy_rest(
             else => break,
         }
     }
-    while let Some(stored) = storing.next().await {
-        publish(&mut pages, stored?, log, folder, published, job, progress).await?;
-    }
     let last = store_segment(packer.finish(job.size.blocks()), folder.clone(), log.clone(), log.cpu().clone()).await?;
-    publish(&mut pages, last, log, folder, published, job, progress).await?;
-    if let Some(page) = pages.finish(job.size.blocks()) {
-        publish_page(page, log, folder, published).await?;
+    let last = stage(&mut pages, last, progress);
+    for page in last.into_iter().chain(pages.finish(job.size.blocks())) {
+        published.take(publish(page, published.pages, log, folder).await?);
     }
     progress.done.store(job.planned.sectors() * 512, Ordering::Relaxed);
     Ok(())
+}
+
+/// Adds a stored segment to the page that is being made; answers the page when that makes it full.
+fn stage(pages: &mut PageBuilder, stored: StoredSegment, progress: &Progress) -> Option<ManifestPage> {
+    progress.stored.fetch_add(stored.sealed_bytes, Ordering::Relaxed);
+    pages.push(stored)
+}
+
+/// A page that is in the store.
+struct PublishedPage {
+    to_block: u64,
+    bytes: Vec<u8>,
+}
+
+async fn publish(page: ManifestPage, number: u32, log: &Log, folder: &AttemptFolder) -> Result<PublishedPage, Fault> {
+    let bytes = page::encode(&page);
+    log.create(Role::Page, &folder.page(number), &bytes).await?;
+    Ok(PublishedPage { to_block: page.to_block, bytes })
 }
 
 fn flatten(blocks: Result<Vec<EncodedBlock>, Fault>) -> Vec<Result<EncodedBlock, Fault>> {
@@ -265,32 +300,6 @@ async fn base_block(job: &CopyJob, block: &ReadBlock) -> Result<Option<BaseBlock
         false => CellMask::first((shared / crate::model::CELL) as u32),
     };
     Ok(Some(BaseBlock { digests: base.table.block(number).await?, comparable: whole_cells }))
-}
-
-async fn publish(
-    pages: &mut PageBuilder,
-    stored: StoredSegment,
-    log: &Log,
-    folder: &AttemptFolder,
-    published: &mut Published,
-    job: &CopyJob,
-    progress: &Progress,
-) -> Result<(), Fault> {
-    progress.stored.fetch_add(stored.sealed_bytes, Ordering::Relaxed);
-    if let Some(page) = pages.push(stored) {
-        publish_page(page, log, folder, published).await?;
-        progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-async fn publish_page(page: ManifestPage, log: &Log, folder: &AttemptFolder, published: &mut Published) -> Result<(), Fault> {
-    let bytes = page::encode(&page);
-    log.create(Role::Page, &folder.page(published.pages), &bytes).await?;
-    published.digest.push(&bytes);
-    published.pages += 1;
-    published.reached = page.to_block;
-    Ok(())
 }
 
 /// Where tables of newest recovery points stand among the agent's files.
