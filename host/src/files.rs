@@ -23,6 +23,10 @@ pub trait DiskFile: Send + Sync {
 
     /// Makes everything written so far durable. After a failure nothing is known about earlier writes: the caller must not go on.
     async fn flush(&self) -> Result<(), Fault>;
+
+    /// What was flushed is read from the medium from now on, where the system can do that. After a failed flush memory may still show
+    /// bytes that never arrived.
+    async fn forget_cached(&self) -> Result<(), Fault>;
 }
 
 /// A place with named files. Names use '/' as separator.

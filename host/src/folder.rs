@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
 
 use crate::files::{DiskFile, Files};
 use crate::model::{Extent, Fault};
@@ -229,6 +229,10 @@ impl DiskFile for OpenFile {
             self.flush_failed.store(true, Ordering::Release);
             failed(&error.to_string())
         })
+    }
+
+    async fn forget_cached(&self) -> Result<(), Fault> {
+        blocking(|| Ok(fadvise(&self.file, 0, None, Advice::DontNeed)?)).map_err(|error| fault(&error, &self.path))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use transload::log::digest::cell_digest;
+use transload::log::initial::InitialCopy;
 use transload::log::keys::{self, Unlock};
 use transload::log::page::{self, BlockEntry, Body, Encoding, Entry, ManifestPage, PageKind, SegmentName};
 use transload::log::planned;
@@ -249,4 +250,11 @@ fn a_checkpoint_is_read_like_this() {
     let bytes = serde_json::to_vec(&checkpoint).unwrap();
     golden("checkpoint.json", &bytes);
     assert_eq!(transload::log::checkpoint::decode(&bytes).unwrap(), checkpoint);
+}
+
+#[test]
+fn an_initial_copy_is_announced_like_this() {
+    let copy = InitialCopy::new(CycleNumber(1), Attempt(2), "scsi0-0".into(), size());
+    golden("initial.json", &copy.encode());
+    assert_eq!(InitialCopy::decode(&copy.encode()).unwrap(), copy);
 }

@@ -184,4 +184,8 @@ impl DiskFile for MemoryFile {
         self.world.step("after flush").await;
         Ok(())
     }
+
+    async fn forget_cached(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 }

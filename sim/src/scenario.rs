@@ -54,6 +54,8 @@ pub struct Plan {
     pub reshape: bool,
     /// After which crash the appliance is lost with its journal, if at all.
     pub lose_appliance: Option<u64>,
+    /// Whether puts take time, so that the receiver fills while the gateway still reads.
+    pub paced: bool,
 }
 
 impl Plan {
@@ -83,6 +85,7 @@ impl Plan {
             },
             reshape: world.chance(0.4),
             lose_appliance: (crashes > 0 && world.chance(0.3)).then(|| world.below(crashes)),
+            paced: world.chance(0.5),
         }
     }
 
@@ -99,6 +102,7 @@ impl Plan {
             source: SourceTrouble::default(),
             reshape: false,
             lose_appliance: None,
+            paced: false,
         }
     }
 }
@@ -142,8 +146,9 @@ pub fn run(plan: &Plan) -> Result<Played, String> {
 impl Scene {
     pub fn new(plan: &Plan) -> Scene {
         let world = World::new(plan.seed);
+        let sink = MemorySink::new(world.clone(), plan.sink);
         Scene {
-            sink: MemorySink::new(world.clone(), plan.sink),
+            sink: if plan.paced { sink.paced(2) } else { sink },
             source: MemorySource::new(world.clone(), plan.source, &plan.sizes),
             journal: MemoryJournal::new(world.clone()),
             replicas: MemoryFiles::new(world.clone()),

@@ -66,8 +66,8 @@ fn found_a_lost_reply_to_the_key_slot() {
 }
 
 /// A small history in which nothing goes wrong, but the process dies at one exact effect: at every one of them, in turn.
-fn dies_at_every_effect(parity: u64) {
-    let calm = || Plan { seed: 9, ..Plan::calm(vec![1024 * 1024 + 3 * 512], 2) };
+fn dies_at_every_effect(parity: u64, paced: bool) {
+    let calm = || Plan { seed: 9, paced, ..Plan::calm(vec![1024 * 1024 + 3 * 512], 2) };
     let effects = run(&calm()).unwrap().effects;
     assert!(effects > 100, "{effects} effects are no history");
     for effect in (0..effects).filter(|effect| effect % 2 == parity) {
@@ -79,10 +79,20 @@ fn dies_at_every_effect(parity: u64) {
 
 #[test]
 fn dies_at_every_even_effect_and_finishes() {
-    dies_at_every_effect(0);
+    dies_at_every_effect(0, false);
 }
 
 #[test]
 fn dies_at_every_odd_effect_and_finishes() {
-    dies_at_every_effect(1);
+    dies_at_every_effect(1, false);
+}
+
+#[test]
+fn dies_at_every_even_effect_while_the_receiver_fills_ahead_and_finishes() {
+    dies_at_every_effect(0, true);
+}
+
+#[test]
+fn dies_at_every_odd_effect_while_the_receiver_fills_ahead_and_finishes() {
+    dies_at_every_effect(1, true);
 }

@@ -16,6 +16,7 @@ use crate::model::{CycleNumber, Epoch, Fault, FaultKind, VmId};
 use crate::policy::reaction::pause;
 use crate::policy::replica::{Replica, ReplicaFact, ReplicaState};
 use crate::policy::verdict;
+use crate::receiver::ahead::Ahead;
 use crate::receiver::apply::{apply, clean_up};
 use crate::receiver::prepare::{Places, Trouble, prepare};
 use crate::receiver::rebuild::rebuild;
@@ -57,13 +58,14 @@ pub struct ReplicaTask {
     receiver: Receiver,
     vm: VmId,
     ledger: Ledger<Replica>,
+    ahead: Ahead,
     view: watch::Sender<ReplicaView>,
 }
 
 impl ReplicaTask {
     pub async fn open(receiver: Receiver, vm: VmId, view: watch::Sender<ReplicaView>) -> Result<ReplicaTask, Fault> {
         let ledger = Ledger::open(receiver.journal.clone(), aggregate(&vm)).await?;
-        Ok(ReplicaTask { receiver, vm, ledger, view })
+        Ok(ReplicaTask { receiver, vm, ledger, ahead: Ahead::default(), view })
     }
 
     /// Judges commits as they come. Ends only when nobody looks any more.
@@ -107,7 +109,7 @@ impl ReplicaTask {
         }
         let after = self.ledger.state().seen();
         let commits = self.receiver.log.commits_after(&self.vm, after).await?;
-        let Some(next) = self.ledger.state().next_to_judge(&commits) else { return Ok(false) };
+        let Some(next) = self.ledger.state().next_to_judge(&commits) else { return self.fill_ahead().await };
         if self.ledger.state().judged.is_none() && self.rebuild_if_judged().await? {
             return Ok(true);
         }
@@ -132,6 +134,22 @@ impl ReplicaTask {
         Ok(false)
     }
 
+    /// While there is no replica yet and no commit: follows the pages that an initial copy publishes.
+    async fn fill_ahead(&mut self) -> Result<bool, Fault> {
+        let Replica { state, .. } = self.ledger.state();
+        if !matches!(state, ReplicaState::None | ReplicaState::Filling(_)) {
+            return Ok(false);
+        }
+        let (filling, judged) = (state.clone(), self.ledger.state().seen());
+        let Some(page) = self.ahead.next(&self.receiver.log, &self.vm, judged).await? else { return Ok(false) };
+        let cycle = page.cycle();
+        if filling != ReplicaState::Filling(cycle) {
+            self.ledger.record(vec![ReplicaFact::FillBegan { cycle }]).await?;
+        }
+        self.ahead.follow(&self.receiver.log, &self.receiver.places, &self.vm, page).await?;
+        Ok(true)
+    }
+
     async fn judge(&mut self, cycle: CycleNumber) -> Result<(), Fault> {
         let (commit, point) = match self.receiver.log.commit(&self.vm, cycle).await {
             Ok(found) => found,
@@ -145,7 +163,8 @@ impl ReplicaTask {
         if let Err(rejection) = verdict::check(&commit, self.ledger.state()) {
             return self.reject(&commit, point, rejection).await;
         }
-        if commit.disks.iter().any(|disk| disk.mode == Mode::Initial) {
+        let filling = self.ledger.state().state == ReplicaState::Filling(cycle);
+        if !filling && commit.disks.iter().any(|disk| disk.mode == Mode::Initial) {
             self.ledger.record(vec![ReplicaFact::FillBegan { cycle }]).await?;
         }
         match prepare(&self.receiver.log, &self.receiver.places, &commit).await {

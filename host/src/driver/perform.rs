@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::log::chain::Chain;
+use crate::log::initial::InitialCopy;
 use crate::log::layout::{self, AttemptFolder, hex};
 use crate::log::planned::bitmap_digest;
 use crate::log::seal::Role;
@@ -361,6 +362,10 @@ impl Performing {
         let cycle = self.cycle()?;
         let folder = AttemptFolder::new(&self.id, cycle.number, cycle.attempt, disk);
         let parts = self.gateway.log.create_planned(&folder, &drawn.planned).await?;
+        if drawn.mode == Mode::Initial {
+            let copy = InitialCopy::new(cycle.number, cycle.attempt, disk.clone(), copying.source.size);
+            copy.announce(&self.gateway.log, &self.id).await?;
+        }
         let plan = Plan {
             mode: drawn.mode,
             resync: drawn.resync,

@@ -12,7 +12,8 @@ use futures::StreamExt;
 use futures::stream::{self, FuturesOrdered};
 
 use crate::cpu::Cpu;
-use crate::model::{BLOCK, CELL, CellMask, DiskId, DiskSize, Extent, Fault, VmId};
+use crate::files::DiskFile;
+use crate::model::{BLOCK, CELL, CellMask, Digest, DiskId, DiskSize, Extent, Fault, VmId};
 
 use super::digest::cell_digest;
 use super::fold::{Fold, FoldedBlock, Piece};
@@ -22,7 +23,7 @@ use super::seal::{BlockPlace, Sealer};
 use super::store::Objects;
 
 /// Blocks of a batch; the bound on plaintext in memory is twice this many MiB.
-const BATCH_BLOCKS: usize = 32;
+pub const BATCH_BLOCKS: usize = 32;
 /// Reads that are closer than this in a segment are joined.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
 /// Ranged reads under way at once.
@@ -32,8 +33,15 @@ const READS_AT_ONCE: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedBlock {
     pub folded: FoldedBlock,
+    pub data: VerifiedData,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifiedData {
     /// A whole block of bytes (fewer at the end of a disk); only the cells of `folded.data()` are filled in.
-    pub plain: Vec<u8>,
+    Bytes(Vec<u8>),
+    /// It was read from the disk that is being filled, and is right: nothing is fetched, and nothing is to be written.
+    InPlace,
 }
 
 /// Which disk the segments belong to.
@@ -50,28 +58,25 @@ impl DiskPlace {
     }
 }
 
-/// Reads batches of verified blocks off a fold.
-pub struct Fetch {
-    fold: Fold,
-    place: DiskPlace,
-    objects: Arc<dyn Objects>,
-    sealer: Arc<Sealer>,
-    cpu: Cpu,
-}
-
 /// A block, or why it cannot be believed.
 pub type Fetched = Result<VerifiedBlock, (u64, Fault)>;
 
+/// Reads batches of verified blocks off a fold.
+pub struct Fetch {
+    fold: Fold,
+    fetcher: Fetcher,
+}
+
 impl Fetch {
-    pub fn new(fold: Fold, place: DiskPlace, objects: Arc<dyn Objects>, sealer: Arc<Sealer>, cpu: Cpu) -> Fetch {
-        Fetch { fold, place, objects, sealer, cpu }
+    pub fn new(fold: Fold, fetcher: Fetcher) -> Fetch {
+        Fetch { fold, fetcher }
     }
 
     pub fn fold(&self) -> &Fold {
         &self.fold
     }
 
-    /// The next blocks in disk order; empty at the end. A fault here is one of the manifest itself.
+    /// The next blocks in disk order; empty at the end. A fault here is one of the manifest itself, or of the disk that is being filled.
     pub async fn next(&mut self) -> Result<Vec<Fetched>, Fault> {
         let mut blocks = Vec::with_capacity(BATCH_BLOCKS);
         let mut with_data = 0;
@@ -80,27 +85,68 @@ impl Fetch {
             with_data += usize::from(!block.pieces.is_empty());
             blocks.push(block);
         }
-        let sealed = self.read_pieces(&blocks).await;
-        let mut verified = FuturesOrdered::new();
-        for block in blocks {
-            let pieces = block.pieces.iter().map(|piece| sealed.piece(piece)).collect::<Result<Vec<_>, _>>();
-            let (place, sealer) = (self.place.clone(), self.sealer.clone());
-            let cpu = self.cpu.clone();
-            verified.push_back(async move {
-                let number = block.block;
-                if block.pieces.is_empty() {
-                    return Ok(VerifiedBlock { folded: block, plain: Vec::new() });
-                }
-                let pieces = pieces.map_err(|fault| (number, fault))?;
-                cpu.run(move || verify(block, pieces, &place, &sealer)).await.map_err(|fault| (number, fault))
-            });
-        }
-        Ok(verified.collect().await)
+        self.fetcher.fetch(blocks).await
+    }
+}
+
+/// Turns folded blocks of one disk into bytes that are what their digests say.
+pub struct Fetcher {
+    place: DiskPlace,
+    objects: Arc<dyn Objects>,
+    sealer: Arc<Sealer>,
+    cpu: Cpu,
+    filled: Option<Arc<dyn DiskFile>>,
+}
+
+impl Fetcher {
+    pub fn new(place: DiskPlace, objects: Arc<dyn Objects>, sealer: Arc<Sealer>, cpu: Cpu) -> Fetcher {
+        Fetcher { place, objects, sealer, cpu, filled: None }
     }
 
-    async fn read_pieces(&self, blocks: &[FoldedBlock]) -> SealedPieces {
+    /// What already stands in this file is proven there, and not fetched.
+    pub fn onto(self, filled: Arc<dyn DiskFile>) -> Fetcher {
+        Fetcher { filled: Some(filled), ..self }
+    }
+
+    /// The blocks in the order given, each with its bytes or its fault. At most `BATCH_BLOCKS` of them may have data.
+    pub async fn fetch(&self, blocks: Vec<FoldedBlock>) -> Result<Vec<Fetched>, Fault> {
+        let mut in_place = Vec::with_capacity(blocks.len());
+        for block in &blocks {
+            in_place.push(self.stands_already(block).await?);
+        }
+        let missing = blocks.iter().zip(&in_place).filter(|(_, in_place)| !**in_place).map(|(block, _)| block);
+        let sealed = self.read_pieces(missing).await;
+        let block = async |(block, in_place)| match in_place {
+            true => Ok(VerifiedBlock { folded: block, data: VerifiedData::InPlace }),
+            false => self.verified(block, &sealed).await,
+        };
+        Ok(FuturesOrdered::from_iter(blocks.into_iter().zip(in_place).map(block)).collect().await)
+    }
+
+    async fn verified(&self, block: FoldedBlock, sealed: &SealedPieces) -> Fetched {
+        if block.pieces.is_empty() {
+            return Ok(VerifiedBlock { folded: block, data: VerifiedData::Bytes(Vec::new()) });
+        }
+        let number = block.block;
+        let pieces = block.pieces.iter().map(|piece| sealed.piece(piece)).collect::<Result<Vec<_>, _>>();
+        let pieces = pieces.map_err(|fault| (number, fault))?;
+        let (place, sealer) = (self.place.clone(), self.sealer.clone());
+        self.cpu.run(move || verify(block, pieces, &place, &sealer)).await.map_err(|fault| (number, fault))
+    }
+
+    /// Whether every cell of data stands in the file that is being filled. Nothing but its bytes is believed.
+    async fn stands_already(&self, block: &FoldedBlock) -> Result<bool, Fault> {
+        let Some(file) = self.filled.as_ref().filter(|_| !block.pieces.is_empty()) else { return Ok(false) };
+        let extent = self.place.size.block(block.block);
+        let mut held = vec![0; extent.length as usize];
+        file.read_at(extent.offset, &mut held).await?;
+        let (sealer, cells, digests) = (self.sealer.clone(), block.data(), block.digests);
+        Ok(self.cpu.run(move || differing(&held, cells, &digests, &sealer).is_none()).await)
+    }
+
+    async fn read_pieces(&self, blocks: impl Iterator<Item = &FoldedBlock>) -> SealedPieces {
         let mut wanted: BTreeMap<SegmentName, Vec<Extent>> = BTreeMap::new();
-        for piece in blocks.iter().flat_map(|block| &block.pieces) {
+        for piece in blocks.flat_map(|block| &block.pieces) {
             let extent = Extent::new(u64::from(piece.body.offset), u64::from(piece.body.length));
             wanted.entry(piece.body.segment).or_default().push(extent);
         }
@@ -161,14 +207,19 @@ fn verify(folded: FoldedBlock, pieces: Vec<Bytes>, place: &DiskPlace, sealer: &S
         let bytes = expanded.as_deref().unwrap_or(&opened);
         copy_cells(piece, bytes, &mut plain, block)?;
     }
-    for cell in folded.data().cells() {
-        let from = cell as usize * CELL as usize;
-        let to = plain.len().min(from + CELL as usize);
-        if cell_digest(sealer.digest_secret(), &plain[from..to]) != folded.digests[cell as usize] {
-            return Err(Fault::corrupt(format!("cell {cell} of block {block} is not what the source's digest says")));
-        }
+    match differing(&plain, folded.data(), &folded.digests, sealer) {
+        Some(cell) => Err(Fault::corrupt(format!("cell {cell} of block {block} is not what the source's digest says"))),
+        None => Ok(VerifiedBlock { folded, data: VerifiedData::Bytes(plain) }),
     }
-    Ok(VerifiedBlock { folded, plain })
+}
+
+/// The first of these cells of a block that is not what its digest says.
+fn differing(plain: &[u8], cells: CellMask, digests: &[Digest; 16], sealer: &Sealer) -> Option<u32> {
+    cells.cells().find(|cell| {
+        let from = *cell as usize * CELL as usize;
+        let to = plain.len().min(from + CELL as usize);
+        cell_digest(sealer.digest_secret(), &plain[from..to]) != digests[*cell as usize]
+    })
 }
 
 fn expand(bytes: &[u8], encoding: Encoding, block: u64) -> Result<Option<Vec<u8>>, Fault> {

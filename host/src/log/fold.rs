@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{CellMask, CycleNumber, Digest, DiskId, DiskSize, Fault, SectorBitmap, VmId};
 
 use super::layout::{self, AttemptFolder};
-use super::page::{self, Body, Entry, ManifestPage, PageKind};
+use super::page::{self, BlockEntry, Body, Entry, ManifestPage, PageKind};
 use super::seal::{Role, Sealer};
 use super::store::Objects;
 use crate::model::commit::{DiskCommit, Layer, Sha};
@@ -45,6 +45,16 @@ pub struct FoldedBlock {
 impl FoldedBlock {
     fn new(block: u64) -> FoldedBlock {
         FoldedBlock { block, pieces: Vec::new(), zero: CellMask::NONE, same: CellMask::NONE, digests: [Digest::ZERO_CELL; 16] }
+    }
+
+    /// What an entry says of data, and nothing else of it.
+    pub fn data_of(entry: &BlockEntry) -> Option<FoldedBlock> {
+        let piece = Piece { body: entry.body?, wanted: entry.data };
+        let mut block = FoldedBlock { pieces: vec![piece], ..FoldedBlock::new(entry.block) };
+        for cell in entry.data.cells() {
+            block.digests[cell as usize] = entry.digest(cell);
+        }
+        Some(block)
     }
 
     pub fn data(&self) -> CellMask {

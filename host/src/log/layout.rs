@@ -8,6 +8,7 @@
 //!   vm/<vm>/<cycle>.<attempt>/<disk>/planned-<part>        the source's bitmap, before the first read
 //!   vm/<vm>/<cycle>.<attempt>/<disk>/seg-<n>-<random>      sealed blocks
 //!   vm/<vm>/<cycle>.<attempt>/<disk>/page-<n>              manifest pages
+//!   vm/<vm>/initial/<cycle>.<attempt>/<disk>               an initial copy has begun
 //!   vm/<vm>/commit/<cycle>                                 one winner
 //!   vm/<vm>/receipt/<cycle>.<copy>                         the verdict; a further copy only where an earlier one does not open
 //!   vm/<vm>/checkpoint/<cycle>/<disk>/page-<n>, done       a full map
@@ -38,6 +39,14 @@ pub fn owners(vm: &VmId) -> String {
 
 pub fn owner(vm: &VmId, epoch: Epoch) -> String {
     format!("{}{:010}", owners(vm), epoch.0)
+}
+
+pub fn initials(vm: &VmId) -> String {
+    format!("vm/{vm}/initial/")
+}
+
+pub fn initial(vm: &VmId, cycle: CycleNumber, attempt: Attempt, disk: &DiskId) -> String {
+    format!("{}{:010}.{:04}/{}", initials(vm), cycle.0, attempt.0, name(disk.as_str()))
 }
 
 pub fn commits(vm: &VmId) -> String {

@@ -12,6 +12,7 @@ mod codec;
 pub mod digest;
 pub mod fetch;
 pub mod fold;
+pub mod initial;
 pub mod keys;
 pub mod layout;
 pub mod page;

@@ -99,6 +99,7 @@ pub enum Role {
     Reply,
     Spool,
     Vm,
+    Initial,
 }
 
 impl Role {
@@ -115,6 +116,7 @@ impl Role {
             Role::Reply => 9,
             Role::Spool => 10,
             Role::Vm => 11,
+            Role::Initial => 12,
         }
     }
 }

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::files::{DiskFile, Files};
-use crate::log::fetch::{DiskPlace, Fetch, VerifiedBlock, cell_ranges};
+use crate::log::fetch::{DiskPlace, Fetch, Fetcher, VerifiedBlock, VerifiedData, cell_ranges};
 use crate::log::fold::Fold;
 use crate::log::layout::AttemptFolder;
 use crate::log::planned::bitmap_digest;
 use crate::log::store::{Log, Objects};
 use crate::log::table::{DigestTable, matching};
 use crate::model::commit::{AppliedDisk, BadBlocks, Commit, DiskCommit, Mode, RejectCode, Rejection, Sha};
-use crate::model::{BLOCK, DiskId, Extent, Fault, FaultKind, SectorBitmap};
+use crate::model::{BLOCK, DiskId, DiskSize, Extent, Fault, FaultKind, SectorBitmap, VmId};
 
 use super::places;
 use super::spool::Spool;
@@ -183,10 +183,14 @@ struct Preparing<'a> {
 type BadBlock = (u64, Fault);
 
 impl Preparing<'_> {
-    fn fetch(&self, objects: Arc<dyn Objects>) -> Fetch {
-        let fold = fold_of(self.log, objects.clone(), self.commit, self.disk);
+    fn fetcher(&self, objects: Arc<dyn Objects>) -> Fetcher {
         let place = DiskPlace { vm: self.commit.vm.clone(), disk: self.disk.disk.clone(), size: self.disk.size };
-        Fetch::new(fold, place, objects, self.log.sealer().clone(), self.log.cpu().clone())
+        Fetcher::new(place, objects, self.log.sealer().clone(), self.log.cpu().clone())
+    }
+
+    fn fetch(&self, objects: Arc<dyn Objects>, fetcher: Fetcher) -> Fetch {
+        let fold = fold_of(self.log, objects, self.commit, self.disk);
+        Fetch::new(fold, fetcher)
     }
 
     /// Delta and resync: everything is read once, nothing is written but the spool.
@@ -194,7 +198,7 @@ impl Preparing<'_> {
         let table = self.table_at_base().await?;
         let mut covered = Covered::new(self.disk);
         let mut bad = Vec::new();
-        let mut fetch = self.fetch(spool);
+        let mut fetch = self.fetch(spool.clone(), self.fetcher(spool));
         loop {
             let batch = fetch.next().await?;
             if batch.is_empty() {
@@ -216,16 +220,18 @@ impl Preparing<'_> {
         Ok((covered, bad))
     }
 
-    /// Initial: verified blocks go into a file of their own, which becomes the replica later.
+    /// Initial: verified blocks go into a file of their own, which becomes the replica later. What was filled ahead, or before a crash, is
+    /// read back from there; nothing is remembered about it, so nothing that is remembered can be wrong.
     async fn fill(&self) -> Result<(Covered, Vec<BadBlock>), Trouble> {
         let (vm, disk) = (&self.commit.vm, &self.disk.disk);
-        let name = places::filling(vm, disk);
-        self.places.replicas.remove(&name).await?;
-        let file = self.places.replicas.open_sized(&name, self.disk.size.bytes()).await?;
+        let file = open_filling(self.places, vm, disk, self.disk.size).await?;
+        file.flush().await?;
+        file.forget_cached().await?;
         let table = DigestTable::create(&*self.places.work, &places::filling_table(vm, disk), self.disk.size).await?;
         let mut covered = Covered::new(self.disk);
         let mut bad = Vec::new();
-        let mut fetch = self.fetch(Arc::new(self.log.clone()));
+        let store: Arc<dyn Objects> = Arc::new(self.log.clone());
+        let mut fetch = self.fetch(store.clone(), self.fetcher(store).onto(file.clone()));
         loop {
             let batch = fetch.next().await?;
             if batch.is_empty() {
@@ -293,6 +299,19 @@ impl Preparing<'_> {
     }
 }
 
+/// The file beside the replica, with whatever it holds.
+pub(super) async fn open_filling(places: &Places, vm: &VmId, disk: &DiskId, size: DiskSize) -> Result<Arc<dyn DiskFile>, Fault> {
+    let name = places::filling(vm, disk);
+    match places.replicas.open_sized(&name, size.bytes()).await {
+        // It is left from a copy of a disk that was larger then.
+        Err(fault) if fault.kind == FaultKind::Conflict => {
+            places.replicas.remove(&name).await?;
+            places.replicas.open_sized(&name, size.bytes()).await
+        }
+        result => result,
+    }
+}
+
 /// A block that does not verify is noted; a store that does not answer right now is not the block's fault.
 fn note_bad(bad: &mut Vec<BadBlock>, number: u64, fault: Fault) -> Result<(), Trouble> {
     if let Trouble::Passing(fault) = Trouble::from(fault.clone()) {
@@ -317,8 +336,10 @@ fn complete_bad(covered: &mut Covered, bad: &[BadBlock]) {
 /// Puts a block's cells where they belong: its bytes, and its zeros.
 pub(super) async fn write_block(file: &dyn DiskFile, block: &VerifiedBlock) -> Result<(), Fault> {
     let offset = block.folded.block * BLOCK;
-    for range in cell_ranges(block.folded.data(), block.plain.len() as u64) {
-        file.write_at(offset + range.start as u64, &block.plain[range]).await?;
+    if let VerifiedData::Bytes(plain) = &block.data {
+        for range in cell_ranges(block.folded.data(), plain.len() as u64) {
+            file.write_at(offset + range.start as u64, &plain[range]).await?;
+        }
     }
     let block_bytes = BLOCK.min(file.size() - offset);
     for range in cell_ranges(block.folded.zero, block_bytes) {

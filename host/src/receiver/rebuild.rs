@@ -3,7 +3,7 @@
 use crate::files::DiskFile;
 use crate::log::chain::Chain;
 use crate::log::digest::cell_digest;
-use crate::log::fetch::{DiskPlace, Fetch};
+use crate::log::fetch::{DiskPlace, Fetch, Fetcher};
 use crate::log::store::Log;
 use crate::log::table::{DigestTable, record_fold};
 use crate::model::{BLOCK, CELL, CellMask, DiskId, Fault};
@@ -126,5 +126,5 @@ fn note(list: &mut Vec<u64>, block: u64) {
 fn fetch(log: &Log, chain: &Chain, disk: &DiskId) -> Result<Fetch, Fault> {
     let place = DiskPlace { vm: chain.point().vm.clone(), disk: disk.clone(), size: chain.disk(disk)?.size };
     let objects = std::sync::Arc::new(log.clone());
-    Ok(Fetch::new(chain.fold(log, disk)?, place, objects, log.sealer().clone(), log.cpu().clone()))
+    Ok(Fetch::new(chain.fold(log, disk)?, Fetcher::new(place, objects, log.sealer().clone(), log.cpu().clone())))
 }

@@ -15,11 +15,18 @@ struct Apart {
 
 impl Apart {
     async fn start() -> Apart {
+        Apart::start_after(async |_, _| {}).await
+    }
+
+    /// The receiver comes when something was done.
+    async fn start_after(act: impl AsyncFn(&Site, &Agent)) -> Apart {
         let site = Site::small(48 * MIB, 30_000_000).await;
         let both = site.setup(&["db01"]);
         let gateway = Setup { role: "gateway", ..both.beside("gateway") };
         let receiver = Setup { role: "receiver", ..both.beside("receiver") };
-        let (sending, receiving) = (Agent::start(&gateway).await, Agent::start(&receiver).await);
+        let sending = Agent::start(&gateway).await;
+        act(&site, &sending).await;
+        let receiving = Agent::start(&receiver).await;
         let id = sending.until("db01", "its id", |vm| Some(text(&vm["id"]).to_owned())).await;
         Apart { site, sending, receiving, id }
     }
@@ -101,13 +108,13 @@ async fn whatever_is_changed_in_the_store_the_cycle_is_refused_whole_and_the_nex
 /// The first copy of all is damaged on its way: the refused blocks are read again, and not the whole disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_initial_is_refused_and_repaired_by_reading_the_bad_blocks_again() {
-    let apart = Apart::start().await;
-    apart.receiving.pause();
+    let apart = Apart::start_after(async |site, sending| {
+        sending.until("db01", "the commit", |vm| (vm["state"] == "waits: receipt of cycle 1").then_some(())).await;
+        let mut segments = site.lab.s3().list_objects("vm/").unwrap().into_iter().filter(|key| key.contains("/seg-"));
+        site.lab.s3().flip_bit(&segments.nth(3).unwrap(), 5000).unwrap();
+    })
+    .await;
     let Apart { site, sending, receiving, id } = &apart;
-    sending.until("db01", "the commit", |vm| (vm["state"] == "waits: receipt of cycle 1").then_some(())).await;
-    let segment = apart.objects(1, "seg-").remove(3);
-    site.lab.s3().flip_bit(&segment, 5000).unwrap();
-    receiving.resume();
     let row = sending.ended("db01", 1).await;
     assert!(outcome(&row).starts_with("rejected: "), "{row:#}");
     let repair = sending.ended("db01", 2).await;

@@ -1,0 +1,127 @@
+//! Fills the file beside a replica while the gateway still reads: page by page, as an initial copy publishes them.
+//!
+//! ```text
+//!   announced ─▶ page 0 ─▶ page 1 ─▶ … ─▶ no page yet: look again later
+//!                  │ fetch, verify, write data          a newer attempt was announced: go on with that one
+//! ```
+//!
+//! What is done here is worth time and nothing else. No zero is written, nothing is recorded, a block that does not verify is passed over:
+//! when the commit is there, `prepare` reads back what stands, fetches what does not, and judges all of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::log::fetch::{BATCH_BLOCKS, DiskPlace, Fetcher};
+use crate::log::fold::FoldedBlock;
+use crate::log::initial::{self, InitialCopy};
+use crate::log::page::{Entry, ManifestPage};
+use crate::log::store::Log;
+use crate::model::{CycleNumber, Fault, FaultKind, VmId};
+
+use super::prepare::{Places, open_filling, write_block};
+
+/// The initial copies of one VM, and how far each was followed. Volatile: after a restart pages are read again, and blocks that stand are
+/// found standing.
+#[derive(Default)]
+pub struct Ahead {
+    copies: BTreeMap<String, Following>,
+}
+
+enum Following {
+    Pages {
+        copy: InitialCopy,
+        next_page: u32,
+    },
+    /// There is nothing more to come, or nothing that can be followed.
+    Ended,
+}
+
+/// A page that was published and not yet followed.
+pub struct Published {
+    key: String,
+    copy: InitialCopy,
+    page: ManifestPage,
+}
+
+impl Published {
+    pub fn cycle(&self) -> CycleNumber {
+        self.copy.cycle
+    }
+}
+
+impl Ahead {
+    /// The next page of a cycle after `judged`, if one is there.
+    pub async fn next(&mut self, log: &Log, vm: &VmId, judged: CycleNumber) -> Result<Option<Published>, Fault> {
+        self.listen(log, vm).await?;
+        let keys: Vec<String> = self.copies.keys().cloned().collect();
+        for key in keys {
+            let Some(Following::Pages { copy, next_page }) = self.copies.get(&key) else { continue };
+            let ended = match copy.page(log, vm, *next_page).await {
+                _ if copy.cycle <= judged => Following::Ended,
+                Ok(page) => return Ok(Some(Published { copy: copy.clone(), key, page })),
+                // An attempt that another one followed publishes nothing any more.
+                Err(fault) if fault.kind == FaultKind::NotFound && !self.is_newest(copy) => Following::Ended,
+                Err(fault) if fault.kind == FaultKind::NotFound => continue,
+                Err(fault) if fault.kind.passes() => return Err(fault),
+                Err(fault) => unusable(vm, &key, &fault),
+            };
+            self.copies.insert(key, ended);
+        }
+        Ok(None)
+    }
+
+    /// Learns of copies that were announced since.
+    async fn listen(&mut self, log: &Log, vm: &VmId) -> Result<(), Fault> {
+        let announced = initial::announced(log, vm).await?;
+        for key in announced.into_iter().filter(|key| !self.copies.contains_key(key)).collect::<Vec<_>>() {
+            let following = match initial::read(log, &key).await {
+                Ok(copy) => Following::Pages { copy, next_page: 0 },
+                Err(fault) if fault.kind.passes() => return Err(fault),
+                Err(fault) => unusable(vm, &key, &fault),
+            };
+            self.copies.insert(key, following);
+        }
+        Ok(())
+    }
+
+    /// Writes what a page says of data, verified.
+    pub async fn follow(&mut self, log: &Log, places: &Places, vm: &VmId, published: Published) -> Result<(), Fault> {
+        let Published { key, copy, page } = published;
+        let file = open_filling(places, vm, &copy.disk, copy.size).await?;
+        let place = DiskPlace { vm: vm.clone(), disk: copy.disk.clone(), size: copy.size };
+        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log.sealer().clone(), log.cpu().clone()).onto(file.clone());
+        let mut blocks = data_blocks(page).peekable();
+        while blocks.peek().is_some() {
+            for block in fetcher.fetch(blocks.by_ref().take(BATCH_BLOCKS).collect()).await? {
+                match block {
+                    Ok(block) => write_block(&*file, &block).await?,
+                    Err((_, fault)) if fault.kind.passes() => return Err(fault),
+                    Err((block, fault)) => {
+                        tracing::warn!(%vm, disk = %copy.disk, block, message = %fault.message, "a block is left to the commit's verdict")
+                    }
+                }
+            }
+        }
+        if let Some(Following::Pages { next_page, .. }) = self.copies.get_mut(&key) {
+            *next_page += 1;
+        }
+        Ok(())
+    }
+
+    fn is_newest(&self, copy: &InitialCopy) -> bool {
+        let newer = |other: &InitialCopy| other.disk == copy.disk && (other.cycle, other.attempt) > (copy.cycle, copy.attempt);
+        !self.copies.values().any(|following| matches!(following, Following::Pages { copy: other, .. } if newer(other)))
+    }
+}
+
+fn unusable(vm: &VmId, key: &str, fault: &Fault) -> Following {
+    tracing::warn!(%vm, key, message = %fault.message, "an initial copy is not followed any further; the commit will be judged all the same");
+    Following::Ended
+}
+
+fn data_blocks(page: ManifestPage) -> impl Iterator<Item = FoldedBlock> {
+    page.entries.into_iter().filter_map(|entry| match entry {
+        Entry::Block(entry) => FoldedBlock::data_of(&entry),
+        Entry::Zeros { .. } | Entry::SameZeros { .. } => None,
+    })
+}
