@@ -56,6 +56,7 @@ pub struct Agent {
     replicas: Mutex<BTreeMap<VmId, watch::Receiver<ReplicaView>>>,
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
+    expected: BTreeMap<String, Sha>,
     /// Disks that may be copied at one time over all VMs.
     copying: Arc<Semaphore>,
 }
@@ -100,7 +101,8 @@ pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
 
 impl Agent {
     /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
-    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
+    /// `expected`: by VM, the hash of a recovery point that the store must hold before a replica is made anew out of it.
+    pub async fn open(config: Config, expected: BTreeMap<String, Sha>, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
         let work = Arc::new(Folder::open(&config.state.join("work"))?);
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&config.state.join("journal.db"))?);
         let host =
@@ -133,6 +135,7 @@ impl Agent {
             replicas: Mutex::default(),
             wanted,
             missing: Mutex::default(),
+            expected,
             copying,
         }))
     }
@@ -309,6 +312,7 @@ impl Agent {
             clock: self.clock.clone(),
             poll: self.config.replication.poll.0.min(Duration::from_secs(2)),
             checkpoint_every: CHECKPOINT_EVERY,
+            expected: self.expected.clone(),
         };
         let (show, view) = watch::channel(ReplicaView::default());
         let task = ReplicaTask::open(receiver, id.clone(), show).await?;

@@ -238,6 +238,7 @@ impl Scene {
             clock: self.clock.clone(),
             poll: Duration::from_secs(1),
             checkpoint_every: 3,
+            expected: BTreeMap::new(),
         }
     }
 

@@ -43,7 +43,12 @@ enum Verb {
     /// Walks to every endpoint and tries every right, and changes nothing but a probe object that it removes again.
     Check,
     /// Runs the agent.
-    Run,
+    Run {
+        /// A recovery point that the store must hold before a replica of this VM is made anew out of it: VM=HASH, with the hash as
+        /// `status --json` showed it. Refuses a store that was rolled back. May be given for several VMs.
+        #[arg(long, value_name = "VM=HASH", value_parser = expected_point)]
+        expect: Vec<(String, Sha)>,
+    },
     /// Shows what a running agent does.
     Status {
         /// Keep showing, once a second.
@@ -90,7 +95,7 @@ pub fn main() -> ExitCode {
     match &arguments.verb {
         Verb::Init { key } => init::init(&arguments.config, key.as_deref()),
         Verb::Check => check::main(&arguments.config, arguments.json),
-        Verb::Run => run::main(&arguments.config),
+        Verb::Run { expect } => run::main(&arguments.config, expect.iter().cloned().collect()),
         Verb::Status { watch: true } => watch::main(&arguments.config),
         verb => ask(&arguments.config, arguments.json, command(verb)),
     }
@@ -106,8 +111,13 @@ fn command(verb: &Verb) -> Command {
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }
-        Verb::Init { .. } | Verb::Check | Verb::Run | Verb::Status { .. } => Command::Status,
+        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Status { .. } => Command::Status,
     }
+}
+
+fn expected_point(text: &str) -> Result<(String, Sha), String> {
+    let (vm, hash) = text.rsplit_once('=').ok_or("it takes the form VM=HASH")?;
+    Ok((vm.to_owned(), hash.parse().map_err(|fault: Fault| fault.message)?))
 }
 
 /// The agent may run in another folder than the one who asks.

@@ -1,5 +1,6 @@
 //! `transload run`: the agent in the foreground, until it is told to stop.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use crate::api::socket::{self, Server};
 use crate::clock::SystemClock;
 use crate::desk::AgentDesk;
 use crate::model::Fault;
+use crate::model::commit::Sha;
 
-pub fn main(config: &Path) -> ExitCode {
+pub fn main(config: &Path, expected: BTreeMap<String, Sha>) -> ExitCode {
     let config = match super::load(config) {
         Ok(config) => config,
         Err(code) => return code,
@@ -18,16 +20,16 @@ pub fn main(config: &Path) -> ExitCode {
     crate::telemetry::start();
     no_core_dumps();
     super::runtime().block_on(async {
-        match run(config).await {
+        match run(config, expected).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(fault) => super::print_fault(fault),
         }
     })
 }
 
-async fn run(config: crate::config::Config) -> Result<(), Fault> {
+async fn run(config: crate::config::Config, expected: BTreeMap<String, Sha>) -> Result<(), Fault> {
     let place = socket::place(&config.state);
-    let agent = Agent::open(config, Arc::new(SystemClock::new())).await?;
+    let agent = Agent::open(config, expected, Arc::new(SystemClock::new())).await?;
     let server = Server::bind(&place)?;
     tokio::spawn(server.serve(Arc::new(AgentDesk(agent.clone()))));
     tracing::info!(store = %agent.store_name(), socket = %place.display(), "the agent runs");

@@ -111,6 +111,18 @@ impl Log {
         }
     }
 
+    /// The name a VM was registered under; its id when that entry does not open.
+    pub async fn registered_name(&self, vm: &VmId) -> Result<String, Fault> {
+        match self.read(Role::Vm, &layout::vm_entry(vm)).await {
+            Ok(bytes) => {
+                let entry: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                Ok(entry["name"].as_str().unwrap_or(vm.as_str()).to_owned())
+            }
+            Err(fault) if matches!(fault.kind, FaultKind::NotFound | FaultKind::Corrupt) => Ok(vm.to_string()),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// The newest epoch in which anybody owned the VM; zero when nobody did.
     pub async fn newest_owner(&self, vm: &VmId) -> Result<Epoch, Fault> {
         let owners = self.list(&layout::owners(vm)).await?;

@@ -90,7 +90,13 @@ impl Agent {
         setup.write();
         let file = OpenOptions::new().create(true).append(true).open(setup.log()).expect("the site can be written");
         let mut command = Command::new(parts::agent());
-        command.arg("--config").arg(setup.config()).arg("run").env("TRANSLOAD_LOG", log).envs(setup.environment.clone());
+        command
+            .arg("--config")
+            .arg(setup.config())
+            .arg("run")
+            .args(&setup.run_arguments)
+            .env("TRANSLOAD_LOG", log)
+            .envs(setup.environment.clone());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().expect("the agent's program starts");
         Agent { child, setup: setup.clone() }
     }

@@ -18,6 +18,8 @@ pub struct Setup {
     pub sink: String,
     pub replication: String,
     pub receiver: String,
+    /// What `run` is given beside the configuration.
+    pub run_arguments: Vec<String>,
     /// Added to the agent's environment.
     pub environment: Vec<(String, String)>,
 }

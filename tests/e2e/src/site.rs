@@ -72,6 +72,7 @@ impl Site {
             sink,
             replication: QUICK.to_owned(),
             receiver: "[receiver]\nreplicas = \"replicas\"\n".to_owned(),
+            run_arguments: Vec::new(),
             environment: Vec::new(),
         }
     }

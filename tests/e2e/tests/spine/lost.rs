@@ -1,7 +1,7 @@
 //! The appliance is lost: configuration, key and store are enough to go on, and the old one does no harm when it comes back.
 
 use e2e::agent::{modes, text};
-use e2e::{Agent, MIB, Site};
+use e2e::{Agent, MIB, Setup, Site};
 use lab::Workload;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,6 +43,39 @@ async fn a_new_agent_goes_on_by_delta_and_the_old_one_is_refused_before_it_touch
     agent.sync("db01").await;
     site.assert_replica(&agent, "db01", point + 1).await;
     site.assert_no_snapshot();
+}
+
+/// A store that was set back is whole, only old. A new receiver cannot see that; who knows a newer point names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_receiver_that_expects_a_point_makes_no_replica_out_of_a_store_that_was_rolled_back() {
+    let site = Site::small(16 * MIB, 2_000_000).await;
+    let old = site.setup(&["db01"]);
+    let agent = Agent::start(&old).await;
+    agent.settled("db01", 2).await;
+    let s3 = site.lab.s3();
+    let before = s3.list_objects("").unwrap();
+    site.guest_writes("db01", Workload::Scattered { writes: 4, bytes: 65536 }, 1).await;
+    agent.sync("db01").await;
+    let hash = text(&agent.vm("db01").unwrap()["point"]["hash"]).to_owned();
+    let id = text(&agent.vm("db01").unwrap()["id"]).to_owned();
+    agent.kill();
+    let newer: Vec<String> = s3.list_objects("").unwrap().into_iter().filter(|key| !before.contains(key)).collect();
+    let kept: Vec<(String, Vec<u8>)> = newer.iter().map(|key| (key.clone(), s3.read_object(key).unwrap().to_vec())).collect();
+    newer.iter().for_each(|key| s3.delete_object(key).unwrap());
+
+    let expecting = vec!["--expect".to_owned(), format!("db01={hash}")];
+    let new = Setup { role: "receiver", run_arguments: expecting, ..old.beside("new") };
+    let receiver = Agent::start(&new).await;
+    let refused = "it was rolled back, or is another one. No replica was made, nothing was written";
+    let said = receiver.until(&id, "the refusal", |_| receiver.trouble(&id).filter(|said| said.contains(refused))).await;
+    println!("{said}");
+    assert!(!new.replicas().join(&id).exists(), "a replica was made");
+
+    for (key, bytes) in kept {
+        s3.write_object(&key, &bytes).unwrap();
+    }
+    receiver.until(&id, "the replica", |vm| (vm["replica"] == "at recovery point 3").then_some(())).await;
+    site.assert_replica_of(&receiver, &id, "db01", 3).await;
 }
 
 /// A store that is not the one the journal knows is never begun anew.

@@ -53,6 +53,28 @@ async fn verify_finds_one_flipped_byte_and_restore_yields_every_kept_point() {
     assert_eq!(agent.ask(&["verify", "app01"]).code, 0);
 }
 
+/// The gateway has no replica to look at: it asks the receiver, and they meet only in the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_apart_has_its_receiver_verify() {
+    let site = Site::small(16 * MIB, 3_000_000).await;
+    let both = site.setup(&["db01"]);
+    let gateway = Agent::start(&Setup { role: "gateway", ..both.beside("gateway") }).await;
+    let receiver = Agent::start(&Setup { role: "receiver", ..both.beside("receiver") }).await;
+    gateway.settled("db01", 2).await;
+    let id = text(&gateway.vm("db01").unwrap()["id"]).to_owned();
+    receiver.until(&id, "the replica", |vm| (vm["replica"] == "at recovery point 2").then_some(())).await;
+    let said = gateway.ask(&["verify", "db01"]);
+    assert_eq!((said.code, said.json()["verified"]["equal"].as_bool()), (0, Some(true)), "{said:?}");
+
+    let path = replica(&receiver, &id, &disk_id(&site.frozen("db01", 2).await[0]));
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 3 * MIB + 5).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 3 * MIB + 5).unwrap();
+    let said = gateway.ask(&["verify", "db01"]);
+    assert_eq!((said.code, said.json()["verified"]["equal"].as_bool()), (3, Some(false)), "{said:?}");
+}
+
 /// A loop device; it is detached when this value goes.
 struct Loop(String);
 
