@@ -10,6 +10,12 @@
 //!
 //! The state is the fold of the facts and nothing else: after a crash the facts are replayed and `next_steps` goes on. A step may run
 //! twice; each has an identity that the outside recognises (a tag, a key, a cycle number).
+//!
+//! What is recorded stands in `facts.rs`, the course of a cycle that is under way in `cycle.rs`. Here stands what outlives a cycle: when
+//! one is due, what it starts from, and what its end means for the next.
+
+mod cycle;
+mod facts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,231 +23,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::commit::{BadBlocks, Layer, Mode, PointRef, RejectCode, Rejection, Sha};
-use crate::model::{Attempt, CycleNumber, DiskId, DiskMarker, Epoch, Fault, Marker, ResyncReason, SnapshotDisk, SnapshotToken, VmRef};
+use crate::model::commit::{BadBlocks, Mode, PointRef, RejectCode, Rejection};
+use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotToken, VmRef};
 
 use super::interval::Interval;
-use super::mode::PointDisk;
 
-/// Why a cycle runs. Later ones are stronger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Urgency {
-    Scheduled,
-    Demanded,
-    /// The last one: the source is shut down first, if the operator asked for that, and proved off.
-    Final,
-}
-
-/// A recovery point, as the next cycle builds on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Point {
-    pub commit: PointRef,
-    pub taken_at: Timestamp,
-    pub quiesced: bool,
-    pub last: bool,
-    pub disks: BTreeMap<DiskId, PointDisk>,
-}
-
-/// What one disk cost in one cycle. Bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CopyStats {
-    pub planned: u64,
-    pub read: u64,
-    pub sent: u64,
-    pub stored: u64,
-}
-
-/// A plan for one disk in one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    pub mode: Mode,
-    pub resync: Option<ResyncReason>,
-    pub parts: u32,
-    pub digest: Sha,
-    /// The bitmap of everything the commit will cover, carried layers included: what the receipt must confirm.
-    pub covered_digest: Sha,
-    pub planned_bytes: u64,
-    /// What the source itself reported as changed; for initial and resync the whole disk.
-    pub reported_bytes: u64,
-    /// Layers of earlier attempts that this one builds on.
-    pub carried: Vec<Layer>,
-}
-
-/// What an attempt that was cut short left behind for a disk, for the next one to build on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Salvage {
-    pub disk: DiskId,
-    pub mode: Mode,
-    pub fingerprint: String,
-    pub layers: Vec<Layer>,
-    /// Where change tracking stood at the first of these attempts: what changed since then supersedes.
-    pub marker: Marker,
-    /// Blocks that a receipt refused.
-    pub bad_blocks: Vec<u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Fact {
-    Enrolled {
-        identity: VmRef,
-        source: String,
-        name: String,
-        at: Timestamp,
-    },
-    /// The VM is ours from here on. What the store says of its past comes with it, for a journal that does not know.
-    Owned {
-        epoch: Epoch,
-        newest: Option<PointRef>,
-        point: Option<Point>,
-        next_cycle: CycleNumber,
-        unjudged: Option<Point>,
-    },
-    Demanded {
-        urgency: Urgency,
-        at: Timestamp,
-    },
-    CycleBegan {
-        cycle: CycleNumber,
-        urgency: Urgency,
-        at: Timestamp,
-    },
-    PoweredOff,
-    SnapshotIntended {
-        attempt: Attempt,
-        tag: String,
-        at: Timestamp,
-    },
-    SnapshotOpened {
-        attempt: Attempt,
-        token: SnapshotToken,
-        quiesced: bool,
-        at: Timestamp,
-    },
-    DisksListed {
-        disks: Vec<SnapshotDisk>,
-        definition: serde_json::Value,
-    },
-    DiskPlanned {
-        disk: DiskId,
-        plan: Plan,
-    },
-    DiskCopied {
-        disk: DiskId,
-        layer: Layer,
-        stats: CopyStats,
-    },
-    SnapshotClosed {
-        markers: Vec<DiskMarker>,
-    },
-    /// The attempt is given up; its snapshot has to be closed, and what it published may be built on.
-    AttemptFailed {
-        fault: Fault,
-        salvage: Vec<Salvage>,
-        retry_at: Timestamp,
-    },
-    Abandoned,
-    Committed {
-        point: Point,
-    },
-    Applied {
-        at: Timestamp,
-    },
-    Rejected {
-        rejection: Rejection,
-        at: Timestamp,
-    },
-    CycleFailed {
-        fault: Fault,
-        at: Timestamp,
-    },
-    Halted {
-        fault: Fault,
-        at: Timestamp,
-    },
-}
-
-/// A fact that cannot follow this state: a bug, or a journal that is not ours.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the fact {fact} cannot follow the state {state}")]
-pub struct OutOfOrder {
-    pub fact: String,
-    pub state: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copying {
-    pub source: SnapshotDisk,
-    pub plan: Option<Plan>,
-    pub layer: Option<(Layer, CopyStats)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// The source has to be off before the final snapshot.
-    PoweringOff,
-    NeedsSnapshot {
-        not_before: Option<Timestamp>,
-    },
-    Opening {
-        tag: String,
-    },
-    Open {
-        tag: String,
-        token: SnapshotToken,
-        quiesced: bool,
-        opened_at: Timestamp,
-        disks: Option<Disks>,
-    },
-    /// The copy is complete and the snapshot closed.
-    Closed {
-        quiesced: bool,
-        opened_at: Timestamp,
-        disks: Disks,
-    },
-    Committed {
-        point: Point,
-        covered: BTreeMap<DiskId, Sha>,
-    },
-    /// An attempt was given up; its snapshot must go before the next one.
-    Abandoning {
-        tag: String,
-        token: Option<SnapshotToken>,
-        then: Then,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    Again { not_before: Timestamp },
-    EndCycle { fault: Fault, at: Timestamp },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disks {
-    pub definition: serde_json::Value,
-    pub each: BTreeMap<DiskId, Copying>,
-}
-
-impl Disks {
-    fn all_copied(&self) -> bool {
-        self.each.values().all(|disk| disk.layer.is_some())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cycle {
-    pub number: CycleNumber,
-    pub urgency: Urgency,
-    pub began_at: Timestamp,
-    pub attempt: Attempt,
-    pub stage: Stage,
-}
+pub use cycle::{Copying, Cycle, Disks, Stage, Then};
+pub use facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
 
 /// How a cycle ended, for the table that people look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -432,13 +220,8 @@ impl Vm {
             Fact::CycleBegan { cycle, urgency, at } if self.cycle.is_none() => {
                 self.demand = self.demand.filter(|demand| *demand > urgency);
                 self.next_cycle = cycle.0 + 1;
-                let stage = match urgency {
-                    Urgency::Final => Stage::PoweringOff,
-                    _ => Stage::NeedsSnapshot { not_before: None },
-                };
                 self.pending.clear();
-                let attempt = Attempt::first_of(self.epoch.unwrap_or(Epoch(1)));
-                self.cycle = Some(Cycle { number: cycle, urgency, began_at: at, attempt, stage });
+                self.cycle = Some(Cycle::begin(cycle, urgency, at, self.epoch.unwrap_or(Epoch(1))));
             }
             Fact::Applied { at } => {
                 let Some(Cycle { stage: Stage::Committed { point, .. }, .. }) = &self.cycle else { return Err(refuse(self, &fact)) };
@@ -465,11 +248,7 @@ impl Vm {
                         self.failures += 1;
                         self.end_cycle(at, EndedAs::Failed(fault));
                     }
-                    Then::Again { not_before } => {
-                        let cycle = self.cycle.as_mut().expect("matched above");
-                        cycle.attempt = cycle.attempt.next();
-                        cycle.stage = Stage::NeedsSnapshot { not_before: Some(not_before) };
-                    }
+                    Then::Again { not_before } => self.cycle.as_mut().expect("matched above").try_again(not_before),
                 }
             }
             Fact::AttemptFailed { fault, salvage, retry_at } => self.fail_attempt(fault, salvage, retry_at),
@@ -496,13 +275,7 @@ impl Vm {
         self.doubtful = false;
         // What it builds on may be another point now.
         self.salvage.clear();
-        self.cycle = unjudged.map(|point| Cycle {
-            number: point.commit.cycle,
-            urgency: Urgency::Scheduled,
-            began_at: point.taken_at,
-            attempt: Attempt::first_of(epoch),
-            stage: Stage::Committed { point, covered: BTreeMap::new() },
-        });
+        self.cycle = unjudged.map(|point| Cycle::left_committed(point, epoch));
     }
 
     fn end_cycle(&mut self, at: Timestamp, outcome: EndedAs) {
@@ -550,113 +323,9 @@ impl Vm {
     }
 
     fn abandon(&mut self, then: Then) {
-        let Some(cycle) = self.cycle.as_mut() else { return };
-        let (tag, token) = match &cycle.stage {
-            Stage::Opening { tag } => (tag.clone(), None),
-            Stage::Open { tag, token, .. } => (tag.clone(), Some(token.clone())),
-            // Nothing is open.
-            _ => (String::new(), None),
-        };
-        cycle.stage = Stage::Abandoning { tag, token, then };
-    }
-}
-
-impl Cycle {
-    fn next_steps(&self, now: Timestamp, session: Session) -> Vec<Step> {
-        match &self.stage {
-            Stage::PoweringOff => vec![Step::PowerOff],
-            Stage::NeedsSnapshot { not_before: Some(until) } if *until > now => vec![Step::Wait { until: Some(*until) }],
-            Stage::NeedsSnapshot { .. } if !session.swept => vec![Step::Sweep],
-            Stage::NeedsSnapshot { .. } => vec![Step::IntendSnapshot { attempt: self.attempt }],
-            Stage::Opening { tag } => vec![Step::OpenSnapshot { tag: tag.clone() }],
-            Stage::Open { token, disks: None, .. } => vec![Step::ListDisks { token: token.clone() }],
-            Stage::Open { token, disks: Some(disks), .. } if disks.all_copied() => vec![Step::CloseSnapshot { token: token.clone() }],
-            Stage::Open { disks: Some(disks), .. } => disks
-                .each
-                .iter()
-                .filter(|(_, copying)| copying.layer.is_none())
-                .map(|(disk, copying)| match copying.plan {
-                    None => Step::PlanDisk { disk: disk.clone() },
-                    Some(_) => Step::CopyDisk { disk: disk.clone() },
-                })
-                .collect(),
-            Stage::Closed { .. } => vec![Step::Commit { cycle: self.number }],
-            Stage::Committed { .. } => vec![Step::AwaitReceipt { cycle: self.number }],
-            Stage::Abandoning { tag, token, .. } => vec![Step::AbandonSnapshot { tag: tag.clone(), token: token.clone() }],
+        if let Some(cycle) = self.cycle.as_mut() {
+            cycle.abandon(then);
         }
-    }
-
-    /// What a repair of this cycle's initial disks could build on, should the commit be refused.
-    fn repairs(&self, before: &BTreeMap<DiskId, Salvage>) -> BTreeMap<DiskId, Salvage> {
-        let Stage::Closed { disks, .. } = &self.stage else { return BTreeMap::new() };
-        let repair = |(disk, copying): (&DiskId, &Copying)| {
-            let plan = copying.plan.as_ref().filter(|plan| plan.mode == Mode::Initial)?;
-            let first = before.get(disk).filter(|_| !plan.carried.is_empty()).map(|salvage| salvage.marker.clone());
-            let mut layers = plan.carried.clone();
-            layers.push(copying.layer.as_ref()?.0.clone());
-            Some((
-                disk.clone(),
-                Salvage {
-                    disk: disk.clone(),
-                    mode: plan.mode,
-                    fingerprint: copying.source.fingerprint.clone(),
-                    layers,
-                    marker: first.or_else(|| copying.source.marker.clone())?,
-                    bad_blocks: Vec::new(),
-                },
-            ))
-        };
-        disks.each.iter().filter_map(repair).collect()
-    }
-
-    /// Folds a fact of the cycle's own course. Answers the commit and the table rows when it is the one that commits.
-    fn apply(&mut self, fact: Fact) -> Result<Option<(PointRef, Vec<EndedDisk>)>, OutOfOrder> {
-        let refused = OutOfOrder { fact: format!("{fact:?}"), state: format!("{:?}", self.stage) };
-        match (fact, &mut self.stage) {
-            (Fact::PoweredOff, Stage::PoweringOff) => self.stage = Stage::NeedsSnapshot { not_before: None },
-            (Fact::SnapshotIntended { attempt, tag, .. }, Stage::NeedsSnapshot { .. }) if attempt == self.attempt => {
-                self.stage = Stage::Opening { tag };
-            }
-            (Fact::SnapshotOpened { attempt, token, quiesced, at }, Stage::Opening { tag }) if attempt == self.attempt => {
-                self.stage = Stage::Open { tag: tag.clone(), token, quiesced, opened_at: at, disks: None };
-            }
-            (Fact::DisksListed { disks, definition }, Stage::Open { disks: listed @ None, .. }) => {
-                let each = disks.into_iter().map(|disk| (disk.id.clone(), Copying { source: disk, plan: None, layer: None }));
-                *listed = Some(Disks { definition, each: each.collect() });
-            }
-            (Fact::DiskPlanned { disk, plan }, Stage::Open { disks: Some(disks), .. }) => {
-                disks.each.get_mut(&disk).filter(|disk| disk.plan.is_none()).ok_or(refused)?.plan = Some(plan);
-            }
-            (Fact::DiskCopied { disk, layer, stats }, Stage::Open { disks: Some(disks), .. }) => {
-                let copying = disks.each.get_mut(&disk).filter(|disk| disk.plan.is_some() && disk.layer.is_none());
-                copying.ok_or(refused)?.layer = Some((layer, stats));
-            }
-            (Fact::SnapshotClosed { markers }, Stage::Open { quiesced, opened_at, disks: Some(disks), .. }) if disks.all_copied() => {
-                for born in markers {
-                    if let Some(copying) = disks.each.get_mut(&born.disk) {
-                        copying.source.marker = Some(born.marker);
-                    }
-                }
-                self.stage = Stage::Closed { quiesced: *quiesced, opened_at: *opened_at, disks: disks.clone() };
-            }
-            (Fact::Committed { point }, Stage::Closed { disks, .. }) => {
-                let planned = || disks.each.iter().filter_map(|(disk, copying)| Some((disk, copying, copying.plan.as_ref()?)));
-                let covered = planned().map(|(disk, _, plan)| (disk.clone(), plan.covered_digest)).collect();
-                let rows = planned().map(|(disk, copying, plan)| EndedDisk {
-                    disk: disk.clone(),
-                    label: copying.source.label.clone(),
-                    mode: plan.mode,
-                    resync: plan.resync.clone(),
-                    reported_bytes: plan.reported_bytes,
-                    stats: copying.layer.as_ref().map_or_else(CopyStats::default, |(_, stats)| *stats),
-                });
-                let answer = (point.commit, rows.collect());
-                self.stage = Stage::Committed { point, covered };
-                return Ok(Some(answer));
-            }
-            _ => return Err(refused),
-        }
-        Ok(None)
     }
 }
 

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use crate::model::DiskSize;
+use crate::model::commit::{Layer, Sha};
+use crate::model::{DiskSize, SnapshotDisk};
+use crate::policy::mode::PointDisk;
 use crate::policy::reaction::{Reaction, react};
 
 use super::*;

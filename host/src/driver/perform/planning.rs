@@ -1,0 +1,113 @@
+//! What has to be copied of a disk: all of it, what changed since the recovery point, or what earlier attempts left to do.
+//!
+//! A plan is drawn out of what the source says and never out of what is read later. It is durable in the store before its fact is recorded,
+//! and so before the first read. Where the source cannot say what changed, more is planned and not less.
+
+use crate::log::initial::InitialCopy;
+use crate::log::layout::AttemptFolder;
+use crate::log::planned::bitmap_digest;
+use crate::model::commit::{Layer, Mode, Sha};
+use crate::model::{DiskId, Fault, ResyncReason, SectorBitmap, SnapshotDisk, SnapshotToken};
+use crate::pipeline::plan::{Changed, changed_since};
+use crate::policy::mode::{Choice, choose};
+use crate::policy::vm::{Fact, Plan, Salvage};
+
+use super::{Done, Performing, is_damage};
+
+impl Performing {
+    pub(super) async fn plan_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
+        let (token, copying) = self.copying(disk)?;
+        let drawn = self.draw_plan(token, &copying.source).await?;
+        let cycle = self.cycle()?;
+        let folder = AttemptFolder::new(&self.id, cycle.number, cycle.attempt, disk);
+        let parts = self.gateway.log.create_planned(&folder, &drawn.planned).await?;
+        if drawn.mode == Mode::Initial {
+            let copy = InitialCopy::new(cycle.number, cycle.attempt, disk.clone(), copying.source.size);
+            copy.announce(&self.gateway.log, &self.id).await?;
+        }
+        let plan = Plan {
+            mode: drawn.mode,
+            resync: drawn.resync,
+            parts,
+            digest: Sha(bitmap_digest(&drawn.planned)),
+            covered_digest: Sha(bitmap_digest(&drawn.covered)),
+            planned_bytes: drawn.planned.sectors() * 512,
+            reported_bytes: drawn.reported_bytes,
+            carried: drawn.carried,
+        };
+        Ok(Fact::DiskPlanned { disk: disk.clone(), plan }.into())
+    }
+
+    async fn draw_plan(&self, token: &SnapshotToken, disk: &SnapshotDisk) -> Result<Drawn, Fault> {
+        let choice = choose(self.base_disk(&disk.id), disk);
+        if let Some(salvage) = self.vm.salvage.get(&disk.id).filter(|salvage| salvage.fingerprint == disk.fingerprint)
+            && let Some(drawn) = self.draw_on_salvage(token, disk, salvage).await?
+        {
+            return Ok(drawn);
+        }
+        let whole = |mode, resync| Drawn {
+            mode,
+            resync,
+            planned: SectorBitmap::whole(disk.size),
+            covered: SectorBitmap::whole(disk.size),
+            reported_bytes: disk.size.bytes(),
+            carried: Vec::new(),
+        };
+        Ok(match choice {
+            Choice::Initial => whole(Mode::Initial, None),
+            Choice::Resync(reason) => whole(Mode::Resync, Some(reason)),
+            Choice::Delta { since } => match changed_since(&*self.gateway.source, token, &disk.id, disk.size, &since).await? {
+                Changed::Unknown(reason) => whole(Mode::Resync, Some(reason)),
+                Changed::Cells(planned) => Drawn {
+                    mode: Mode::Delta,
+                    resync: None,
+                    reported_bytes: planned.sectors() * 512,
+                    covered: planned.clone(),
+                    planned,
+                    carried: Vec::new(),
+                },
+            },
+        })
+    }
+
+    /// Builds on what earlier attempts published: what changed since the first of them, what they did not reach, and what was refused.
+    async fn draw_on_salvage(&self, token: &SnapshotToken, disk: &SnapshotDisk, salvage: &Salvage) -> Result<Option<Drawn>, Fault> {
+        let Some(last) = salvage.layers.last() else { return Ok(None) };
+        let since = changed_since(&*self.gateway.source, token, &disk.id, disk.size, &salvage.marker).await?;
+        let Changed::Cells(mut planned) = since else {
+            tracing::info!(vm = %self.id, disk = %disk.id, "what was copied so far cannot be built on: the source does not know what changed since");
+            return Ok(None);
+        };
+        let reported_bytes = planned.sectors() * 512;
+        let mut covered = SectorBitmap::empty(disk.size);
+        for layer in &salvage.layers {
+            let folder = AttemptFolder::new(&self.id, layer.cycle, layer.attempt, &disk.id);
+            let of_layer = match self.gateway.log.planned(&folder, disk.size, layer.planned_digest).await {
+                // Damaged, or the disk has another size now: what was copied so far describes something else.
+                Err(fault) if is_damage(&fault) => return Ok(None),
+                result => result?,
+            };
+            if layer == last {
+                let mut not_reached = of_layer.clone();
+                not_reached.clear_blocks_before(layer.to_block);
+                planned.union(&not_reached);
+            }
+            covered.union(&of_layer);
+        }
+        for block in salvage.bad_blocks.iter().filter(|block| **block < disk.size.blocks()) {
+            planned.insert_blocks(*block, *block + 1);
+        }
+        covered.union(&planned);
+        Ok(Some(Drawn { mode: salvage.mode, resync: None, planned, covered, reported_bytes, carried: salvage.layers.clone() }))
+    }
+}
+
+/// A plan before it is durable.
+struct Drawn {
+    mode: Mode,
+    resync: Option<ResyncReason>,
+    planned: SectorBitmap,
+    covered: SectorBitmap,
+    reported_bytes: u64,
+    carried: Vec<Layer>,
+}
