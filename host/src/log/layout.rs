@@ -89,6 +89,11 @@ pub fn number_of(key: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| ours)
 }
 
+/// Everything of all attempts at a cycle.
+pub fn attempts(vm: &VmId, cycle: CycleNumber) -> String {
+    format!("vm/{vm}/{:010}.", cycle.0)
+}
+
 /// One disk's folder in one attempt at a cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFolder {

@@ -111,6 +111,19 @@ impl Log {
         }
     }
 
+    /// Whether anything stands below a prefix. A page may be empty and still be followed by another.
+    pub async fn holds_any(&self, prefix: &str) -> Result<bool, Fault> {
+        let mut cursor = None;
+        loop {
+            let page = self.sink.entries(prefix, cursor).await?;
+            match page.next {
+                _ if !page.entries.is_empty() => return Ok(true),
+                Some(next) => cursor = Some(next),
+                None => return Ok(false),
+            }
+        }
+    }
+
     /// The name a VM was registered under; its id when that entry does not open.
     pub async fn registered_name(&self, vm: &VmId) -> Result<String, Fault> {
         match self.read(Role::Vm, &layout::vm_entry(vm)).await {

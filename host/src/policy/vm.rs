@@ -184,7 +184,11 @@ impl Vm {
     /// When the next cycle is due by itself: at once at first and after the initial one, by the interval after a delta, by a
     /// growing pause after a failure, and never after the final one.
     pub fn due(&self, interval: Interval) -> Option<Timestamp> {
-        let Some(ended) = self.history.last() else { return Some(Timestamp::MIN) };
+        let Some(ended) = self.history.last() else {
+            // An agent that took over has seen no cycle end. The point says whether it was the final one.
+            let over = self.point.as_ref().is_some_and(|point| point.last);
+            return (!over).then_some(Timestamp::MIN);
+        };
         if self.failures > 0 {
             let pause = Duration::from_secs(5).saturating_mul(1 << self.failures.min(8).saturating_sub(1));
             return ended.ended_at.checked_add(pause).ok();

@@ -76,20 +76,18 @@ impl Performing {
                 break;
             }
         }
-        let next_cycle = self.first_unused_cycle(newest).await?;
+        let next_cycle = self.first_unused_cycle(newest, &cycles).await?;
         Ok(Past { newest, point, next_cycle, unjudged })
     }
 
-    /// A cycle that another agent began and never committed has left objects under its number: leave that number alone.
-    async fn first_unused_cycle(&self, newest: Option<PointRef>) -> Result<CycleNumber, Fault> {
+    /// A cycle that another agent began and never committed has left objects under its number, and a commit that does not open uses one up:
+    /// those numbers are left alone.
+    async fn first_unused_cycle(&self, newest: Option<PointRef>, commits: &[CycleNumber]) -> Result<CycleNumber, Fault> {
         let mut next = newest.map_or(CycleNumber(1), |newest| newest.cycle.next());
-        loop {
-            let prefix = format!("vm/{}/{:010}.", self.id, next.0);
-            if self.gateway.log.sink().entries(&prefix, None).await?.entries.is_empty() {
-                return Ok(next);
-            }
+        while commits.contains(&next) || self.gateway.log.holds_any(&layout::attempts(&self.id, next)).await? {
             next = next.next();
         }
+        Ok(next)
     }
 
     pub(super) async fn check_owner(&self) -> Result<(), Fault> {

@@ -120,6 +120,21 @@ fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
     assert_eq!(vm.next_steps(START, session, interval()), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
 }
 
+/// Its history was empty, so the first cycle was due at once: a VM that had been moved for good began to replicate again.
+#[test]
+fn an_agent_that_takes_over_after_the_final_cycle_begins_none_by_itself() {
+    let owned = |last| {
+        let point = Point { last, ..point(CycleNumber(7)) };
+        Fact::Owned { epoch: Epoch(2), newest: Some(point.commit), point: Some(point), next_cycle: CycleNumber(8), unjudged: None }
+    };
+    for (last, due) in [(true, None), (false, Some(Timestamp::MIN))] {
+        let mut vm = Vm::default();
+        vm.apply(in_order()[0].clone()).unwrap();
+        vm.apply(owned(last)).unwrap();
+        assert_eq!(vm.due(interval()), due, "last: {last}");
+    }
+}
+
 fn any_fault() -> impl Strategy<Value = Fault> {
     use crate::model::FaultKind::*;
     let kinds = [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal];
