@@ -268,7 +268,7 @@ impl Agent {
             interval: self.interval(),
             quiesce: if replication.quiesce { Quiesce::Wanted } else { Quiesce::Unwanted },
             poll: replication.poll.0,
-            shutdown_within: Duration::from_secs(600),
+            shutdown_within: replication.shutdown_within.0,
         }
     }
 
