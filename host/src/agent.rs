@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use crate::policy::vm::Urgency;
 use crate::random::Random;
 use crate::receiver::places;
 use crate::receiver::prepare::Places;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError};
 use crate::wasm::PluginHost;
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
@@ -89,9 +89,23 @@ impl Folded for Wanted {
     }
 }
 
+pub fn work_place(state: &Path) -> PathBuf {
+    state.join("work")
+}
+
+pub fn journal_place(state: &Path) -> PathBuf {
+    state.join("journal.db")
+}
+
 /// The key that opens the store, as the configuration names it.
 pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
-    let secret = Secret::load(&key.path().to_string_lossy()).map_err(|error| Fault::invalid(error.to_string()))?;
+    let secret = Secret::load(&key.path().to_string_lossy()).map_err(|error| match error {
+        // Another key of the same name opens nothing, so the advice for passwords would be wrong here.
+        SecretError::Missing(path) => {
+            Fault::invalid(format!("there is no {} {}: restore it from its copy (chmod 600)", key.word(), path.display()))
+        }
+        other => Fault::invalid(other.to_string()),
+    })?;
     let bytes = secret.expose().to_vec().into();
     Ok(match key {
         KeyConfig::File(_) => Unlock::KeyFile(bytes),
@@ -103,8 +117,8 @@ impl Agent {
     /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
     /// `expected`: by VM, the hash of a recovery point that the store must hold before a replica is made anew out of it.
     pub async fn open(config: Config, expected: BTreeMap<String, Sha>, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
-        let work = Arc::new(Folder::open(&config.state.join("work"))?);
-        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&config.state.join("journal.db"))?);
+        let work = Arc::new(Folder::open(&work_place(&config.state))?);
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
         let host =
             PluginHost::new(clock.clone()).map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
         let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
@@ -257,7 +271,7 @@ impl Agent {
             interval: self.interval(),
             quiesce: if replication.quiesce { Quiesce::Wanted } else { Quiesce::Unwanted },
             poll: replication.poll.0,
-            shutdown_within: Duration::from_secs(600),
+            shutdown_within: replication.shutdown_within.0,
         }
     }
 

@@ -29,7 +29,7 @@ pub fn nobody(fault: Fault) -> Refusal {
 fn next_for_command(fault: &Fault) -> &'static str {
     match fault.kind {
         FaultKind::Denied => "Look at `transload status`: a person has to decide something first.",
-        FaultKind::Auth => "Check the secret file, and ask again.",
+        FaultKind::Auth => "Check the secret file and this machine's clock, and ask again.",
         FaultKind::Conflict => "Name another one, and ask again.",
         FaultKind::Throttled | FaultKind::Unavailable => "Ask again in a moment.",
         FaultKind::Full => "Make space, and ask again.",
@@ -51,7 +51,7 @@ pub const HALTED: &str = "This agent leaves the VM alone. To take it over on pur
 pub fn next(fault: &Fault) -> &'static str {
     match fault.kind {
         FaultKind::Denied => "Allow what is named, or change the configuration; the agent tries again by itself.",
-        FaultKind::Auth => "Check the user and the secret file; the agent tries again by itself.",
+        FaultKind::Auth => "Check the user, the secret file and this machine's clock; the agent tries again by itself.",
         FaultKind::NotFound => "Check the name and `transload status`.",
         FaultKind::Conflict => "Somebody else is at work there: look at it; the agent touches nothing of theirs and tries again by itself.",
         FaultKind::Invalid => "Correct what is named and ask again.",

@@ -17,8 +17,9 @@ use crate::model::{Extent, Fault, FaultKind, Severity, VmSummary};
 use crate::net::ProbeStep;
 use crate::pipeline::source::Source;
 use crate::random::Random;
-use crate::wasm::PluginHost;
+use crate::wasm::{PluginHost, PluginRefused};
 
+use super::local::{self, Wrong};
 use super::print::{bytes, plain};
 
 #[derive(Debug, Serialize)]
@@ -89,22 +90,24 @@ impl Walk {
     }
 
     async fn local(&mut self, config: &Config) {
-        let folder =
-            self.step("state folder", "Make the folder writable for the agent's user.", async { Folder::open(&config.state) }).await;
-        if let Some(folder) = folder
-            && let Some(free) = self.step("space for state", "Make the folder readable.", async { folder.free().await }).await
-            && free < 1 << 30
-        {
-            self.failed("space for state", &format!("only {free} bytes are free"), "Make room: digest tables and the spool live here.");
-        }
-        if let (true, Some(receiver)) = (config.role.receives(), &config.receiver) {
-            for device in &receiver.devices {
-                let found = async { std::fs::metadata(&device.path).map_err(|error| Fault::not_found(error.to_string())) };
-                self.step(&format!("device {}", device.path.display()), "Attach the device, or correct its path.", found).await;
+        self.row("state folder", local::state(&config.state));
+        if !self.has_failed("state folder") {
+            let free = async { Folder::open(&config.state)?.free().await };
+            if let Some(free) = self.step("space for state", "Make the folder readable.", free).await
+                && free < 1 << 30
+            {
+                self.failed("space for state", &format!("only {free} bytes are free"), "Make room: digest tables and the spool live here.");
             }
         }
-        self.step("key", "Write the key file with `transload init`, or restore it from its copy.", async { agent::unlock(&config.key) })
-            .await;
+        if let (true, Some(receiver)) = (config.role.receives(), &config.receiver) {
+            if let Some(replicas) = &receiver.replicas {
+                self.row("replicas folder", local::folder(replicas, "replicas"));
+            }
+            for device in &receiver.devices {
+                self.row(&format!("device {}", device.path.display()), local::device(&device.path));
+            }
+        }
+        self.row("key", local::key(&config.key));
     }
 
     // ---- the store ----
@@ -112,7 +115,7 @@ impl Walk {
     async fn sink(&mut self, config: &Config, host: &PluginHost) {
         let plugin = match host.sink(&config.sink).await {
             Ok(plugin) => plugin,
-            Err(refused) => return self.failed(&format!("plugin of {}", config.sink.name), &refused.to_string(), "See what is named."),
+            Err(refused) => return self.refused(&config.sink, &refused),
         };
         self.probed(&config.sink.name, plugin.probe().await);
         if self.any_failed(&config.sink.name) {
@@ -127,7 +130,7 @@ impl Walk {
             );
         }
         self.probe_object(&config.sink.name, &plugin).await;
-        if self.any_failed(&config.sink.name) {
+        if self.any_failed(&config.sink.name) || self.has_failed("key") {
             return;
         }
         let opened = async {
@@ -177,7 +180,7 @@ impl Walk {
         let name = &source.name;
         let plugin = match host.source(source).await {
             Ok(plugin) => plugin,
-            Err(refused) => return self.failed(&format!("plugin of {name}"), &refused.to_string(), "See what is named."),
+            Err(refused) => return self.refused(source, &refused),
         };
         self.probed(name, plugin.probe().await);
         if self.any_failed(name) {
@@ -234,6 +237,11 @@ impl Walk {
         }
     }
 
+    fn has_failed(&self, what: &str) -> bool {
+        self.steps.iter().any(|step| !step.ok && step.what == what)
+    }
+
+    /// Any step of this plugin's.
     fn any_failed(&self, name: &str) -> bool {
         self.steps.iter().any(|step| !step.ok && step.what.starts_with(name))
     }
@@ -266,6 +274,17 @@ impl Walk {
     fn failed(&mut self, what: &str, message: &str, fix: &str) {
         let step = Step { what: what.to_owned(), milliseconds: 0, ok: false, message: message.to_owned(), fix: Some(fix.to_owned()) };
         self.push(step);
+    }
+
+    fn row(&mut self, what: &str, tried: Result<(), Wrong>) {
+        match tried {
+            Ok(()) => self.note(what, "works"),
+            Err(Wrong { message, fix }) => self.failed(what, &message, &fix),
+        }
+    }
+
+    fn refused(&mut self, plugin: &PluginConfig, refused: &PluginRefused) {
+        self.failed(&format!("plugin of {}", plugin.name), &refused.reasons.join("; "), &local::fix_of_plugin(&plugin.folder));
     }
 
     fn note(&mut self, what: &str, message: &str) {

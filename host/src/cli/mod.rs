@@ -3,6 +3,7 @@
 
 mod check;
 mod init;
+mod local;
 mod print;
 mod run;
 mod watch;

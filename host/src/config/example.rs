@@ -55,6 +55,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # quiesce = true              # ask guests to flush their file systems first
 # poll = "2 s"                # how soon receipts and commands are noticed
 # disks-at-once = 4           # disks read at one time
+# shutdown-within = "10 min"  # how long a guest may take to shut down before a final cycle
 
 # ---- which VMs ------------------------------------------------------------------------------------------------------------------------
 # By name, by "folder/name", or by instance UUID. With one source the short form is enough: vms = ["db01", "web01"], above the first [table].

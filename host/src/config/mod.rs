@@ -70,6 +70,14 @@ impl KeyConfig {
             KeyConfig::File(path) | KeyConfig::PassphraseFile(path) => path,
         }
     }
+
+    /// What sentences call it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            KeyConfig::File(_) => "key file",
+            KeyConfig::PassphraseFile(_) => "passphrase file",
+        }
+    }
 }
 
 /// A VM that is replicated.

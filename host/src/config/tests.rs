@@ -1,3 +1,4 @@
+use super::units::Span;
 use super::*;
 
 const GOOD: &str = r#"
@@ -49,7 +50,7 @@ fn the_values_shown_in_the_comments_of_the_example_are_the_defaults() {
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .collect();
     let text = format!("{GOOD}{shown}");
-    assert_eq!(shown.lines().count(), 9);
+    assert_eq!(shown.lines().count(), 10);
     assert_eq!(Config::parse(&text, Path::new("/")).unwrap().replication, Replication::default());
 }
 
@@ -78,6 +79,20 @@ fn values_that_cannot_work_are_refused() {
             "[replication] segment must be between 1 MiB and 16 MiB: the format knows no larger one",
         ]
     );
+}
+
+#[test]
+fn a_guest_gets_a_moment_and_at_most_a_day_to_shut_down() {
+    let with = |within: &str| Config::parse(&format!("{GOOD}[replication]\nshutdown-within = \"{within}\"\n"), Path::new("/"));
+    assert_eq!(with("45 min").unwrap().replication.shutdown_within, Span::seconds(2700));
+    for within in ["0 s", "9999 ms", "25 h"] {
+        assert_eq!(
+            with(within).unwrap_err().wrong,
+            [
+                "[replication] shutdown-within must be between 10 s and 1 d: a guest needs a moment, and one that needs longer than a day hangs"
+            ]
+        );
+    }
 }
 
 #[test]

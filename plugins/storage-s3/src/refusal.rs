@@ -1,10 +1,17 @@
 //! From a status and an error document to a fault: what happened, in the words of whoever must act.
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::retry_after_ms;
 use transload_guest::xml;
 
 use crate::settings::Settings;
+
+/// A signature is good for a quarter of an hour on either side of the store's clock.
+const SKEW_SECONDS_MAX: i64 = 15 * 60;
+/// An error's code and message may be long and may quote the request; the first words are enough.
+const WORDS_MAX: usize = 200;
 
 /// What a store said when it did not do what was asked. `code` is empty when there was no body to read (HEAD has none).
 #[derive(Debug, Default)]
@@ -12,24 +19,33 @@ pub struct Refusal {
     pub status: u16,
     pub code: String,
     pub message: String,
-    pub request_time: String,
-    pub server_time: String,
+    pub clocks: Clocks,
     pub region: String,
     pub retry_after_ms: Option<u32>,
 }
 
+/// What time it was on either side of a request.
+#[derive(Debug, Default)]
+pub struct Clocks {
+    pub here: Option<Timestamp>,
+    pub there: Option<Timestamp>,
+}
+
 impl Refusal {
-    pub fn read(status: u16, header: impl Fn(&str) -> Option<String>, body: &[u8]) -> Refusal {
+    /// `now`: seconds of this side's clock, which the request was signed by.
+    pub fn read(status: u16, header: impl Fn(&str) -> Option<String>, body: &[u8], now: u64) -> Refusal {
         let mut refusal = Refusal { status, retry_after_ms: retry_after_ms(header("retry-after").as_deref()), ..Refusal::default() };
         refusal.region = header("x-amz-bucket-region").unwrap_or_default();
+        refusal.clocks.here = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
+        refusal.clocks.there = header("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok());
         if let Ok(document) = xml::parse(body)
             && document.name == "Error"
         {
             let text = |name: &str| document.text_of(name).unwrap_or_default().trim().to_owned();
             refusal.code = text("Code");
             refusal.message = text("Message");
-            refusal.request_time = text("RequestTime");
-            refusal.server_time = text("ServerTime");
+            // AWS tells its time in the document; others tell it in the `Date` of every answer only.
+            refusal.clocks.there = text("ServerTime").parse().ok().or(refusal.clocks.there);
             if refusal.region.is_empty() {
                 refusal.region = text("Region");
             }
@@ -45,7 +61,15 @@ impl Refusal {
     }
 
     fn kind(&self) -> FaultKind {
-        kind_of_code(&self.code).unwrap_or_else(|| kind_of_status(self.status))
+        match self.code.as_str() {
+            "" if self.is_skewed() => FaultKind::Auth,
+            code => kind_of_code(code).unwrap_or_else(|| kind_of_status(self.status)),
+        }
+    }
+
+    /// Whether the clocks explain a refusal without a word, as the answer to a HEAD is.
+    fn is_skewed(&self) -> bool {
+        self.status == 403 && self.clocks.ahead().is_some_and(|seconds| seconds.abs() >= SKEW_SECONDS_MAX)
     }
 
     fn sentence(&self, settings: &Settings, what: &str, kind: FaultKind) -> String {
@@ -59,11 +83,8 @@ impl Refusal {
                     "{store} refused the signature of access key {key}: check that the secret key belongs to it and that nothing between rewrites requests."
                 )
             }
-            "RequestTimeTooSkewed" => format!(
-                "{store} refused the request because the clocks differ: here it was {}, there {}. Set this machine's clock by NTP.",
-                or_unknown(&self.request_time),
-                or_unknown(&self.server_time)
-            ),
+            "RequestTimeTooSkewed" => self.clocks.sentence(&store),
+            "" if self.is_skewed() => self.clocks.sentence(&store),
             "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" if !self.region.is_empty() => {
                 format!("Bucket {bucket} lives in region {}: write that as region in the settings.", self.region)
             }
@@ -78,13 +99,53 @@ impl Refusal {
                         self.status
                     )
                 }
-                _ => format!("{store} could not {what} in bucket {bucket} (status {}).", self.status),
+                _ => {
+                    let code = format!("status {}", self.status);
+                    format!("{store} could not {what} in bucket {bucket}: {}.", explained(&code, &self.message))
+                }
             },
             "AccessDenied" | "AllAccessDisabled" => {
                 format!("{store} does not let access key {key} {what} in bucket {bucket}: check the policies of the key and of the bucket.")
             }
-            code => format!("{store} could not {what} in bucket {bucket}: {code} ({}).", short(&self.message)),
+            code => format!("{store} could not {what} in bucket {bucket}: {}.", explained(code, &self.message)),
         }
+    }
+}
+
+impl Clocks {
+    /// Seconds that this side's clock is ahead of the other's.
+    fn ahead(&self) -> Option<i64> {
+        Some(self.here?.as_second() - self.there?.as_second())
+    }
+
+    fn sentence(&self, store: &str) -> String {
+        let here = self.here.map_or_else(|| "an unknown time".to_owned(), shown);
+        match (self.ahead(), self.there) {
+            (Some(ahead), Some(there)) if ahead.abs() >= 60 => format!(
+                "{store} refused the request because the clocks differ: this machine's is {} {} (here it was {here}, there {}). Set this \
+                 machine's clock by NTP, or the store's if that is the wrong one.",
+                span(ahead),
+                if ahead > 0 { "ahead" } else { "behind" },
+                shown(there)
+            ),
+            _ => format!(
+                "{store} refused the request because its clock and this machine's differ too much: here it was {here}; it did not say what \
+                 time it has. Set this machine's clock by NTP, or the store's if that is the wrong one."
+            ),
+        }
+    }
+}
+
+fn shown(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// "3 h 0 min"; a difference that a store refuses is never one of seconds.
+fn span(seconds: i64) -> String {
+    let minutes = (seconds.abs() + 30) / 60;
+    match minutes / 60 {
+        0 => format!("{minutes} min"),
+        hours => format!("{hours} h {} min", minutes % 60),
     }
 }
 
@@ -143,13 +204,14 @@ fn kind_of_status(status: u16) -> FaultKind {
     }
 }
 
-fn or_unknown(time: &str) -> &str {
-    if time.is_empty() { "an unknown time" } else { time }
-}
-
-/// A store's message may be long and may quote the request; the first words are enough.
-fn short(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).take(200).collect()
+/// "NoSuchKey (The specified key does not exist)"; some stores send the code alone, or say it twice.
+fn explained(code: &str, message: &str) -> String {
+    let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect::<String>().trim().to_owned();
+    let (code, message) = (short(code), short(message));
+    match message.trim_end_matches('.') {
+        message if message.is_empty() || message == code => code,
+        message => format!("{code} ({message})"),
+    }
 }
 
 #[cfg(test)]
@@ -157,8 +219,11 @@ mod tests {
     use super::*;
     use crate::script::settings;
 
+    /// 2026-01-01T12:00:00Z.
+    const NOON: u64 = 1_767_268_800;
+
     fn fault(status: u16, body: &str) -> Fault {
-        Refusal::read(status, |_| None, body.as_bytes()).fault(&settings(), "put vm/a")
+        Refusal::read(status, |_| None, body.as_bytes(), NOON).fault(&settings(), "put vm/a")
     }
 
     fn error(code: &str) -> String {
@@ -211,20 +276,71 @@ mod tests {
     }
 
     #[test]
-    fn sentences_name_the_bucket_the_key_the_region_and_both_clocks() {
+    fn sentences_name_the_bucket_the_key_and_the_region() {
         assert!(fault(404, &error("NoSuchBucket")).message.contains("no bucket my-bucket at https://s3.test"));
         assert!(fault(403, &error("InvalidAccessKeyId")).message.contains("access key AKID"));
-        let skew = "<Error><Code>RequestTimeTooSkewed</Code><RequestTime>20260101T000000Z</RequestTime><ServerTime>2026-01-01T03:00:00Z</ServerTime></Error>";
-        let message = fault(403, skew).message;
-        assert!(message.contains("20260101T000000Z") && message.contains("2026-01-01T03:00:00Z"), "{message}");
         let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>";
         assert!(fault(400, region).message.contains("region eu-west-3"));
     }
 
     #[test]
+    fn a_code_without_a_message_stands_alone_and_one_with_it_reads_as_one_sentence() {
+        let told = |inner: &str| fault(418, &format!("<Error>{inner}</Error>")).message;
+        let alone = "https://s3.test could not put vm/a in bucket my-bucket: NoSuchKey.";
+        assert_eq!(told("<Code>NoSuchKey</Code>"), alone);
+        assert_eq!(told("<Code>NoSuchKey</Code><Message>  </Message>"), alone);
+        assert_eq!(told("<Code>NoSuchKey</Code><Message>NoSuchKey</Message>"), alone);
+        assert_eq!(
+            told("<Code>XMinioStorageFull</Code><Message>The drive is full.</Message>"),
+            "https://s3.test could not put vm/a in bucket my-bucket: XMinioStorageFull (The drive is full)."
+        );
+        assert_eq!(told("<Message>Broken.</Message>"), "https://s3.test could not put vm/a in bucket my-bucket: status 418 (Broken).");
+    }
+
+    #[test]
+    fn a_skewed_clock_is_named_with_both_times_and_what_to_mend() {
+        let told = |document: &str, date: Option<&str>| {
+            let date = |name: &str| date.filter(|_| name == "date").map(str::to_owned);
+            Refusal::read(403, date, document.as_bytes(), NOON).fault(&settings(), "put vm/a")
+        };
+        let mend = "Set this machine's clock by NTP, or the store's if that is the wrong one.";
+        let ahead = format!(
+            "https://s3.test refused the request because the clocks differ: this machine's is 3 h 0 min ahead (here it was \
+             2026-01-01T12:00:00Z, there 2026-01-01T09:00:00Z). {mend}"
+        );
+        // AWS says both times in its document.
+        let aws = "<Error><Code>RequestTimeTooSkewed</Code><RequestTime>20260101T120000Z</RequestTime><ServerTime>2026-01-01T09:00:00Z</ServerTime></Error>";
+        assert_eq!(told(aws, None).message, ahead);
+        // SeaweedFS says neither; its answer has a date as every answer of a server with a clock has.
+        let weed = "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>";
+        assert_eq!(told(weed, Some("Thu, 01 Jan 2026 09:00:00 GMT")).message, ahead);
+        assert_eq!(
+            told(weed, None).message,
+            format!(
+                "https://s3.test refused the request because its clock and this machine's differ too much: here it was \
+                 2026-01-01T12:00:00Z; it did not say what time it has. {mend}"
+            )
+        );
+        assert!(told(weed, Some("Thu, 01 Jan 2026 12:20:00 GMT")).message.contains("this machine's is 20 min behind"));
+    }
+
+    #[test]
+    fn a_refusal_without_a_word_is_the_clocks_when_they_differ_by_more_than_a_signature_lives() {
+        let told = |status: u16, date: &str| {
+            Refusal::read(status, |name| (name == "date").then(|| date.to_owned()), b"", NOON).fault(&settings(), "look at vm/a")
+        };
+        let skewed = told(403, "Thu, 01 Jan 2026 09:00:00 GMT");
+        assert_eq!(skewed.kind, FaultKind::Auth);
+        assert!(skewed.message.contains("3 h 0 min ahead"), "{}", skewed.message);
+        assert_eq!(told(403, "Thu, 01 Jan 2026 11:59:00 GMT").kind, FaultKind::Denied);
+        assert_eq!(told(404, "Thu, 01 Jan 2026 09:00:00 GMT").kind, FaultKind::NotFound);
+        assert_eq!(told(403, "no date").kind, FaultKind::Denied);
+    }
+
+    #[test]
     fn retry_after_is_passed_on_only_where_waiting_helps() {
         let wait = |name: &str| (name == "retry-after").then(|| "3".to_owned());
-        assert_eq!(Refusal::read(503, wait, error("SlowDown").as_bytes()).fault(&settings(), "x").retry_after_ms, Some(3000));
-        assert_eq!(Refusal::read(403, wait, error("AccessDenied").as_bytes()).fault(&settings(), "x").retry_after_ms, None);
+        assert_eq!(Refusal::read(503, wait, error("SlowDown").as_bytes(), NOON).fault(&settings(), "x").retry_after_ms, Some(3000));
+        assert_eq!(Refusal::read(403, wait, error("AccessDenied").as_bytes(), NOON).fault(&settings(), "x").retry_after_ms, None);
     }
 }

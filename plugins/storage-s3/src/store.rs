@@ -66,7 +66,7 @@ impl<H: Host> Store<'_, H> {
             (416, Some(range)) => Err(past_end(key, range)),
             (status, _) => {
                 let body = if (200..300).contains(&status) { Vec::new() } else { incoming.fault_body()? };
-                Err(Refusal::read(status, |name| incoming.header(name), &body).fault(self.settings, &format!("get {key}")))
+                Err(Refusal::read(status, |name| incoming.header(name), &body, self.host.now()).fault(self.settings, &format!("get {key}")))
             }
         }
     }
@@ -138,7 +138,7 @@ impl<H: Host> Store<'_, H> {
 
     fn refused(&self, response: &Response, what: &str) -> Fault {
         let header = |name: &str| response.header(name).map(str::to_owned);
-        Refusal::read(response.status, header, &response.body).fault(self.settings, what)
+        Refusal::read(response.status, header, &response.body, self.host.now()).fault(self.settings, what)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::words::{ChangedPage, Changes, SnapshotDisk};
 
 /// The disks as the snapshot froze them.
 pub fn frozen_disks(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Vec<Disk>, Fault> {
-    let doing = format!("read the disks of snapshot {}", token.tag);
+    let doing = format!("read the disks in snapshot {} of {}", token.tag, vcenter.called(&token.vm));
     let snapshot = Moref::new("VirtualMachineSnapshot", &token.snapshot);
     let object = vcenter.read(&doing, &snapshot, &["config.hardware.device", INSTANCE_UUID])?;
     if let Some(uuid) = object.text(INSTANCE_UUID)
@@ -46,16 +46,17 @@ pub fn disks(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Vec<Snapsho
     Ok(disks.collect())
 }
 
-pub fn named(disks: Vec<Disk>, id: &str, token: &SnapshotToken) -> Result<Disk, Fault> {
-    let found = disks.into_iter().find(|disk| disk.id == id);
-    found.ok_or_else(|| Fault::not_found(format!("Snapshot {} of {} has no disk {id}.", token.tag, token.vm)))
+/// One of the disks as the snapshot froze them.
+pub fn frozen_disk(vcenter: &Vcenter<'_>, token: &SnapshotToken, id: &str) -> Result<Disk, Fault> {
+    let found = frozen_disks(vcenter, token)?.into_iter().find(|disk| disk.id == id);
+    found.ok_or_else(|| Fault::not_found(format!("Snapshot {} of {} has no disk {id}.", token.tag, vcenter.called(&token.vm))))
 }
 
 pub fn changed(vcenter: &Vcenter<'_>, token: &SnapshotToken, disk: &str, since: &str, cursor: Option<&str>) -> Result<Changes, Fault> {
     let at = match cursor {
         Some(cursor) => tokens::read::<AreasCursor>(cursor)?,
         None => {
-            let disk = named(frozen_disks(vcenter, token)?, disk, token)?;
+            let disk = frozen_disk(vcenter, token, disk)?;
             if let Some(resync) = distrust(since, disk.backing.change_id.as_deref(), &disk.label) {
                 return Ok(resync);
             }
@@ -66,7 +67,7 @@ pub fn changed(vcenter: &Vcenter<'_>, token: &SnapshotToken, disk: &str, since: 
         // vCenter answers InvalidArgument there, and there is nothing to ask.
         return Err(Fault::invalid(format!("The cursor stands at {}, and the disk ends at {}.", at.offset, at.size)));
     }
-    let doing = format!("say what changed on disk {} of {}", at.key, token.vm);
+    let doing = format!("say what changed on disk {} of {}", at.key, vcenter.called(&token.vm));
     let call = Call::new("QueryChangedDiskAreas", &Moref::vm(&token.vm))
         .object("snapshot", &Moref::new("VirtualMachineSnapshot", &token.snapshot))
         .number("deviceKey", at.key)

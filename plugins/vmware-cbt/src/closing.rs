@@ -27,8 +27,8 @@ const POLL_MS: u32 = 1000;
 
 pub fn close(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fault> {
     let vm = token.vm_ref();
-    let doing = doing(token);
-    let object = match vcenter.proven(&vm, &doing, &["snapshot", "runtime.consolidationNeeded", "config.hardware.device"]) {
+    let paths = ["snapshot", "runtime.consolidationNeeded", "config.hardware.device"];
+    let object = match vcenter.proven(&vm, &doing(vcenter, token), &paths) {
         // The VM was deleted, and its snapshots with it.
         Err(fault) if fault.kind == FaultKind::NotFound => return Ok(Outcome::Closed),
         other => other?,
@@ -42,24 +42,27 @@ pub fn close(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fa
     if let Some(other) = by_reference.filter(|snapshot| snapshot.name != token.tag) {
         return Err(Fault::conflict(format!(
             "{} of {} is the snapshot \"{}\" now, not \"{}\". It was not touched.",
-            token.snapshot, token.vm, other.name, token.tag
+            token.snapshot,
+            vcenter.called(&token.vm),
+            other.name,
+            token.tag
         )));
     }
     // A VM that was registered anew has new references; the tag is ours alone, so it still names the snapshot.
     if let Some(snapshot) = by_reference.or_else(|| standing.iter().find(|snapshot| snapshot.name == token.tag)) {
         let call = Call::new("RemoveSnapshot_Task", &snapshot.moref).flag("removeChildren", false).flag("consolidate", true);
-        return started(vcenter, token, ClosePhase::Removing, &doing, &call);
+        return started(vcenter, token, ClosePhase::Removing, &call);
     }
     if object.flag("runtime.consolidationNeeded") == Some(true) {
         let call = Call::new("ConsolidateVMDisks_Task", &Moref::vm(&token.vm));
-        return started(vcenter, token, ClosePhase::Consolidating, &doing, &call);
+        return started(vcenter, token, ClosePhase::Consolidating, &call);
     }
     Ok(Outcome::Closed)
 }
 
 pub fn poll(vcenter: &Vcenter<'_>, token: &SnapshotToken, phase: ClosePhase, task: Option<&str>) -> Result<Outcome, Fault> {
     let Some(task) = task else { return close(vcenter, token) };
-    match vcenter.task(&doing(token), task)? {
+    match vcenter.task(&doing(vcenter, token), task)? {
         TaskState::Running => Ok(pending(token, phase, Some(task.to_owned()))),
         TaskState::Forgotten => close(vcenter, token),
         TaskState::Succeeded if phase == ClosePhase::Consolidating => consolidated(vcenter, token),
@@ -73,9 +76,11 @@ pub fn poll(vcenter: &Vcenter<'_>, token: &SnapshotToken, phase: ClosePhase, tas
 
 /// After a consolidation that succeeded, the flag must be down; otherwise this would go round for ever.
 fn consolidated(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fault> {
-    let object = vcenter.proven(&token.vm_ref(), &doing(token), &["runtime.consolidationNeeded"])?;
+    let object = vcenter.proven(&token.vm_ref(), &doing(vcenter, token), &["runtime.consolidationNeeded"])?;
     match object.flag("runtime.consolidationNeeded") {
-        Some(true) => Err(Fault::unavailable(format!("{} still needs its disks consolidated after vCenter did so.", token.vm))),
+        Some(true) => {
+            Err(Fault::unavailable(format!("{} still needs its disks consolidated after vCenter did so.", vcenter.called(&token.vm))))
+        }
         _ => Ok(Outcome::Closed),
     }
 }
@@ -85,8 +90,8 @@ fn stands(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<bool, Fault> {
     Ok(standing.iter().any(|snapshot| snapshot.moref.value == token.snapshot || snapshot.name == token.tag))
 }
 
-fn started(vcenter: &Vcenter<'_>, token: &SnapshotToken, phase: ClosePhase, doing: &str, call: &Call) -> Result<Outcome, Fault> {
-    match vcenter.start(doing, call) {
+fn started(vcenter: &Vcenter<'_>, token: &SnapshotToken, phase: ClosePhase, call: &Call) -> Result<Outcome, Fault> {
+    match vcenter.start(&doing(vcenter, token), call) {
         Ok(task) => Ok(pending(token, phase, Some(task))),
         Err(refusal) if refusal.is("TaskInProgress") || refusal.is("ManagedObjectNotFound") => Ok(pending(token, phase, None)),
         Err(refusal) => Err(refusal.into()),
@@ -97,8 +102,8 @@ fn is_busy(fault: &SoapFault) -> bool {
     fault.kind == "TaskInProgress"
 }
 
-fn doing(token: &SnapshotToken) -> String {
-    format!("close the snapshot {} of {}", token.tag, token.vm)
+fn doing(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> String {
+    format!("close the snapshot {} of {}", token.tag, vcenter.called(&token.vm))
 }
 
 fn pending(token: &SnapshotToken, phase: ClosePhase, task: Option<String>) -> Outcome {

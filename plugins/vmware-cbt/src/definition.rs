@@ -19,8 +19,8 @@ const PATHS: [&str; 8] = [
 ];
 
 pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<VmDefinition, Fault> {
-    let object = vcenter.proven(vm, &format!("read the definition of {}", vm.id), &PATHS)?;
-    let lacks = |what: &str| Fault::corrupt(format!("vCenter describes {} without its {what}.", vm.id));
+    let object = vcenter.proven(vm, &format!("read the definition of {}", vcenter.called(&vm.id)), &PATHS)?;
+    let lacks = |what: &str| Fault::corrupt(format!("vCenter describes {} without its {what}.", vcenter.called(&vm.id)));
     let hardware = object.items("config.hardware.device");
     let boot = object.element("config.bootOptions");
     let order: Vec<u64> = boot

@@ -24,6 +24,7 @@ impl SoapFault {
             detail,
             doing: doing.to_owned(),
             user: user.to_owned(),
+            object: None,
         }
     }
 
@@ -39,7 +40,8 @@ impl SoapFault {
             "NotAuthenticated" => format!("The session of {user} ended before vCenter could {doing}."),
             "NoPermission" => {
                 let privilege = self.detail.text_of("privilegeId").filter(|id| !id.is_empty()).unwrap_or("a privilege it did not name");
-                let object = self.detail.text_of("object").map(|object| format!(" on {object}")).unwrap_or_default();
+                let object = self.object.as_deref().or_else(|| self.detail.text_of("object"));
+                let object = object.map(|object| format!(" on {object}")).unwrap_or_default();
                 format!("vCenter did not {doing}: {user} lacks {privilege}{object}. Give the account's role that privilege.")
             }
             "ManagedObjectNotFound" => format!("vCenter could not {doing}: it is not there any more."),
@@ -117,7 +119,7 @@ mod tests {
 
     fn fault(kind: &str) -> SoapFault {
         let doing = "open a snapshot of vm-12".to_owned();
-        SoapFault { kind: kind.into(), message: "said so.".into(), detail: Element::default(), doing, user: "svc@x".into() }
+        SoapFault { kind: kind.into(), message: "said so.".into(), detail: Element::default(), doing, user: "svc@x".into(), object: None }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!                   changes                                      ┘                    │
 //!                   reading ─▶ location ─▶ descriptor ─▶ GET /folder (named here, pulled by the host)
 //!                                                                                     │
-//!                        tokens: what the host keeps        sessions: cookies, probes ┘ volatile, shared by all instances
+//!                    tokens: what the host keeps     sessions: cookies, probes, names ┘ volatile, shared by all instances
 //! ```
 //!
 //! Disk bytes never come here: `open_range` names a ranged GET. Every verb that touches a VM first proves that it is the same VM.
@@ -21,6 +21,7 @@ pub mod folder;
 pub mod inventory;
 pub mod location;
 pub mod moref;
+pub mod naming;
 pub mod opening;
 pub mod placement;
 pub mod power;

@@ -32,7 +32,8 @@ pub trait Peek: Http {
 
 pub fn find(vcenter: &Vcenter<'_>, peek: &dyn Peek, token: &SnapshotToken, disk: &Disk) -> Result<Location, Fault> {
     let backing = &disk.backing;
-    let cannot = |why: &str| Fault::unsupported(format!("{} of {} cannot be read over HTTPS: {why}.", disk.label, token.vm));
+    let what = || format!("{} of {}", disk.label, vcenter.called(&token.vm));
+    let cannot = |why: &str| Fault::unsupported(format!("{} cannot be read over HTTPS: {why}.", what()));
     if disk.is_raw_device() {
         return Err(cannot("it is a raw device mapping"));
     }
@@ -47,8 +48,9 @@ pub fn find(vcenter: &Vcenter<'_>, peek: &dyn Peek, token: &SnapshotToken, disk:
     }
     let path = DatastorePath::parse(&backing.file).ok_or_else(|| cannot(&format!("\"{}\" is no path on a datastore", backing.file)))?;
     let datacenter = datacenter_of(vcenter, token, &path)?;
+    let what = what();
     let flat = vcenter.in_session(|held| {
-        let probe = Probe { vcenter, peek, held, what: &disk.label };
+        let probe = Probe { vcenter, peek, held, what: &what };
         let text = probe.descriptor(&path.url(&vcenter.settings.origin, &datacenter))?;
         let flat = path.sibling(&descriptor::flat_file(&text, disk.size, &backing.file)?);
         let url = flat.url(&vcenter.settings.origin, &datacenter);
@@ -64,7 +66,8 @@ fn datacenter_of(vcenter: &Vcenter<'_>, token: &SnapshotToken, path: &DatastoreP
     let stores = vcenter.proven(&token.vm_ref(), &doing, &["datastore"])?.morefs("datastore");
     let stores = vcenter.read_many(&doing, "Datastore", &stores, &["name", "parent"])?;
     let store = stores.iter().find(|store| store.text("name") == Some(&path.datastore));
-    let store = store.ok_or_else(|| Fault::not_found(format!("{} does not lie on datastore {} any more.", token.vm, path.datastore)))?;
+    let gone = || Fault::not_found(format!("{} does not lie on datastore {} any more.", vcenter.called(&token.vm), path.datastore));
+    let store = store.ok_or_else(gone)?;
     let mut at = store.moref_at("parent");
     let mut names: Vec<String> = Vec::new();
     let mut below: Option<Moref> = None;
@@ -92,7 +95,7 @@ struct Probe<'a> {
     vcenter: &'a Vcenter<'a>,
     peek: &'a dyn Peek,
     held: &'a Held,
-    /// The disk, for sentences.
+    /// The disk and its VM, for sentences.
     what: &'a str,
 }
 

@@ -41,7 +41,7 @@ pub fn leftovers(vcenter: &Vcenter<'_>, vm: &VmRef, prefix: &str) -> Result<Vec<
 }
 
 pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, tag: &str, task: &str, asking: Asking, origin: Origin) -> Result<Outcome, Fault> {
-    let ended = match vcenter.task(&doing(vm), task)? {
+    let ended = match vcenter.task(&doing(vcenter, vm), task)? {
         TaskState::Running => return Ok(pending(vm, tag, task, asking, origin)),
         ended => ended,
     };
@@ -54,7 +54,10 @@ pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, tag: &str, task: &str, asking: As
             begin(vcenter, vm, tag, Asking::CrashConsistent)
         }
         (TaskState::Failed(fault), Origin::Ours) => Err(fault.explain()),
-        _ => Err(Fault::not_found(format!("The snapshot {tag} of {} is gone: somebody removed it after it was made.", vm.id))),
+        _ => {
+            let vm = vcenter.called(&vm.id);
+            Err(Fault::not_found(format!("The snapshot {tag} of {vm} is gone: somebody removed it after it was made.")))
+        }
     }
 }
 
@@ -70,7 +73,8 @@ fn begin(vcenter: &Vcenter<'_>, vm: &VmRef, tag: &str, asking: Asking) -> Result
         let whose = if other.name.starts_with(&vcenter.settings.tag_prefix) { "an earlier one of this agent" } else { "not this agent's" };
         return Err(Fault::conflict(format!(
             "{} has the snapshot \"{}\" already ({whose}); on top of it the frozen disk would be a chain of files that cannot be read.",
-            vm.id, other.name
+            vcenter.called(&vm.id),
+            other.name
         )));
     }
     let call = Call::new("CreateSnapshot_Task", &Moref::vm(&vm.id))
@@ -78,12 +82,12 @@ fn begin(vcenter: &Vcenter<'_>, vm: &VmRef, tag: &str, asking: Asking) -> Result
         .text("description", "Made by Transload to replicate this VM. It is removed by itself; remove it if Transload is gone.")
         .flag("memory", false)
         .flag("quiesce", asking != Asking::CrashConsistent);
-    let task = vcenter.start(&doing(vm), &call)?;
+    let task = vcenter.start(&doing(vcenter, vm), &call)?;
     Ok(pending(vm, tag, &task, asking, Origin::Ours))
 }
 
-fn doing(vm: &VmRef) -> String {
-    format!("open a snapshot of {}", vm.id)
+fn doing(vcenter: &Vcenter<'_>, vm: &VmRef) -> String {
+    format!("open a snapshot of {}", vcenter.called(&vm.id))
 }
 
 fn named(snapshots: &[Snapshot], tag: &str) -> Option<Snapshot> {

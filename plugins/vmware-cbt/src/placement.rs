@@ -10,15 +10,15 @@ use crate::session::Vcenter;
 use crate::words::{Datastore, Placement, VmRef};
 
 pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
-    let doing = format!("see where {} lies", vm.id);
-    let object = vcenter.proven(vm, &doing, &["runtime.host", "datastore", "layoutEx"])?;
+    let doing = || format!("see where {} lies", vcenter.called(&vm.id));
+    let object = vcenter.proven(vm, &doing(), &["runtime.host", "datastore", "layoutEx"])?;
     let host = match object.moref_at("runtime.host") {
-        Some(host) => vcenter.read(&doing, &host, &["name"])?.text("name").unwrap_or_default().to_owned(),
+        Some(host) => vcenter.read(&doing(), &host, &["name"])?.text("name").unwrap_or_default().to_owned(),
         None => String::new(),
     };
     let weights = object.element("layoutEx").map(snapshot_bytes).unwrap_or_default();
     let paths = ["name", "summary.freeSpace", "summary.capacity"];
-    let stores = vcenter.read_many(&doing, "Datastore", &object.morefs("datastore"), &paths)?;
+    let stores = vcenter.read_many(&doing(), "Datastore", &object.morefs("datastore"), &paths)?;
     let datastores = stores.into_iter().map(|store| {
         let name = store.text("name").unwrap_or_default().to_owned();
         Datastore {

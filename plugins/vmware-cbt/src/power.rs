@@ -22,16 +22,16 @@ pub fn bring(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction) -> Result<O
         PowerAction::On => start(vcenter, vm, action, &Call::new("PowerOnVM_Task", &this)),
         PowerAction::Off => start(vcenter, vm, action, &Call::new("PowerOffVM_Task", &this)),
         PowerAction::Shutdown if now == PowerState::Suspended => {
-            Err(Fault::conflict(format!("{} is suspended; nothing runs in it that could shut down.", vm.id)))
+            Err(Fault::conflict(format!("{} is suspended; nothing runs in it that could shut down.", vcenter.called(&vm.id))))
         }
         PowerAction::Shutdown => {
             // There is no task: the guest was asked, and the state tells when it is done.
-            match vcenter.call(&doing(vm, action), |_| Call::new("ShutdownGuest", &this)) {
+            match vcenter.call(&doing(vcenter, vm, action), |_| Call::new("ShutdownGuest", &this)) {
                 Ok(_) => Ok(pending(vm, action, None)),
                 Err(refusal) if refusal.is("TaskInProgress") => Ok(pending(vm, action, None)),
                 Err(refusal) if refusal.is("ToolsUnavailable") => Err(Fault::unsupported(format!(
                     "VMware Tools do not run in {}, so its guest cannot be asked to shut down: shut it down from inside, or power it off.",
-                    vm.id
+                    vcenter.called(&vm.id)
                 ))),
                 Err(refusal) => Err(refusal.into()),
             }
@@ -41,7 +41,7 @@ pub fn bring(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction) -> Result<O
 
 pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction, task: Option<&str>) -> Result<Outcome, Fault> {
     let ended = match task {
-        Some(task) => vcenter.task(&doing(vm, action), task)?,
+        Some(task) => vcenter.task(&doing(vcenter, vm, action), task)?,
         None => TaskState::Succeeded,
     };
     if ended == TaskState::Running {
@@ -53,17 +53,17 @@ pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction, task: Option
         TaskState::Failed(fault) => Err(fault.explain()),
         // The task is over and the state lags behind, or a guest is still on its way down.
         TaskState::Succeeded => Ok(pending(vm, action, None)),
-        _ => Err(Fault::unavailable(format!("vCenter forgot that it was to {}; ask again.", doing(vm, action)))),
+        _ => Err(Fault::unavailable(format!("vCenter forgot that it was to {}; ask again.", doing(vcenter, vm, action)))),
     }
 }
 
 fn start(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction, call: &Call) -> Result<Outcome, Fault> {
-    let task = vcenter.start(&doing(vm, action), call)?;
+    let task = vcenter.start(&doing(vcenter, vm, action), call)?;
     Ok(pending(vm, action, Some(task)))
 }
 
 fn now(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction) -> Result<PowerState, Fault> {
-    power_state(&vcenter.proven(vm, &doing(vm, action), &["runtime.powerState"])?)
+    power_state(&vcenter.proven(vm, &doing(vcenter, vm, action), &["runtime.powerState"])?)
 }
 
 fn wanted(action: PowerAction) -> PowerState {
@@ -73,11 +73,12 @@ fn wanted(action: PowerAction) -> PowerState {
     }
 }
 
-fn doing(vm: &VmRef, action: PowerAction) -> String {
+fn doing(vcenter: &Vcenter<'_>, vm: &VmRef, action: PowerAction) -> String {
+    let vm = vcenter.called(&vm.id);
     match action {
-        PowerAction::On => format!("power {} on", vm.id),
-        PowerAction::Off => format!("power {} off", vm.id),
-        PowerAction::Shutdown => format!("shut the guest of {} down", vm.id),
+        PowerAction::On => format!("power {vm} on"),
+        PowerAction::Off => format!("power {vm} off"),
+        PowerAction::Shutdown => format!("shut the guest of {vm} down"),
     }
 }
 

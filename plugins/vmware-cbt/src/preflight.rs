@@ -31,7 +31,7 @@ const PATHS: [&str; 15] = [
 const HARDWARE_MIN: u32 = 7;
 
 pub fn check(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
-    let object = vcenter.proven(vm, &format!("check {}", vm.id), &PATHS)?;
+    let object = vcenter.proven(vm, &format!("check {}", vcenter.called(&vm.id)), &PATHS)?;
     findings(&object, vcenter.settings)
 }
 

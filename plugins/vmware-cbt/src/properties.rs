@@ -55,7 +55,8 @@ impl Vcenter<'_> {
     pub fn read(&self, doing: &str, moref: &Moref, paths: &[&str]) -> Result<Object, Refusal> {
         let objects = self.in_session(|held| {
             self.retrieve(held, doing, &moref.kind, paths, Lenient::No, |call| explicit(call, std::slice::from_ref(moref)))
-        })?;
+        });
+        let objects = objects.map_err(|refusal| self.explained(refusal))?;
         let gone = || Fault::not_found(format!("vCenter could not {doing}: {} is not there.", moref.value));
         objects.into_iter().next().ok_or_else(|| gone().into())
     }

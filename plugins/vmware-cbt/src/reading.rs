@@ -22,7 +22,7 @@ pub fn open_range(vcenter: &Vcenter<'_>, peek: &dyn Peek, token: &SnapshotToken,
     let location = match recall.location() {
         Some(location) => location,
         None => {
-            let found = changes::named(changes::frozen_disks(vcenter, token)?, disk, token)?;
+            let found = changes::frozen_disk(vcenter, token, disk)?;
             let location = location::find(vcenter, peek, token, &found)?;
             recall.found(&location);
             location

@@ -62,7 +62,8 @@ impl Vcenter<'_> {
 
     /// One call. When the session has ended meanwhile it is made again under a new one: NotAuthenticated means that nothing was done.
     pub fn call(&self, doing: &str, make: impl Fn(&Login) -> Call) -> Result<Element, Refusal> {
-        self.in_session(|held| self.post(held, doing, &make(&held.login)))
+        let answer = self.in_session(|held| self.post(held, doing, &make(&held.login)));
+        answer.map_err(|refusal| self.explained(refusal))
     }
 
     /// Several calls that belong to one session. They are all made again when it ends in between, so they must only read.

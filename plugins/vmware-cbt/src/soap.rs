@@ -33,6 +33,8 @@ pub struct SoapFault {
     pub doing: String,
     /// The user that the session belongs to.
     pub user: String,
+    /// What the object of a right that is lacking is called, once somebody looked.
+    pub object: Option<String>,
 }
 
 impl Refusal {
@@ -170,6 +172,7 @@ impl Wire<'_> {
             detail,
             doing: doing.to_owned(),
             user: self.user.to_owned(),
+            object: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::words::VmRef;
 pub enum TaskState {
     Running,
     Succeeded,
-    Failed(SoapFault),
+    Failed(Box<SoapFault>),
     /// vCenter forgets tasks some minutes after their end. What they did must be seen from the VM.
     Forgotten,
 }
@@ -37,7 +37,7 @@ impl Vcenter<'_> {
             "success" => TaskState::Succeeded,
             "error" => {
                 let error = info.and_then(|info| info.child("error")).cloned().unwrap_or_default();
-                TaskState::Failed(SoapFault::of_task(&error, doing, &self.settings.username))
+                TaskState::Failed(Box::new(self.with_object_named(SoapFault::of_task(&error, doing, &self.settings.username))))
             }
             other => return Err(Fault::corrupt(format!("vCenter reports the state {other:?} for {task}."))),
         })
@@ -45,7 +45,7 @@ impl Vcenter<'_> {
 
     /// A queued or running task of this VM, by what it does ("VirtualMachine.createSnapshot"). A lost reply leaves one behind.
     pub fn running_task(&self, vm: &VmRef, what: &str) -> Result<Option<String>, Fault> {
-        let doing = format!("look for tasks of {}", vm.id);
+        let doing = format!("look for tasks of {}", self.called(&vm.id));
         let recent = self.proven(vm, &doing, &["recentTask"])?.morefs("recentTask");
         let tasks = self.read_many(&doing, "Task", &recent, &["info.descriptionId", "info.state"])?;
         let ours = tasks

@@ -62,7 +62,7 @@ pub fn reset(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Outcome, Fault> {
 
 pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal, step: usize, task: Option<&str>) -> Result<Outcome, Fault> {
     let Some(task) = task else { return advance(vcenter, vm, goal, step) };
-    match vcenter.task(&doing(vm, goal), task)? {
+    match vcenter.task(&doing(vcenter, vm, goal), task)? {
         TaskState::Running => Ok(pending(vm, goal, step, Some(task.to_owned()))),
         TaskState::Succeeded => advance(vcenter, vm, goal, step + 1),
         TaskState::Forgotten => advance(vcenter, vm, goal, step),
@@ -73,7 +73,7 @@ pub fn poll(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal, step: usize, task: Op
 
 /// Does the first step from `step` on that is not done yet.
 fn advance(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal, step: usize) -> Result<Outcome, Fault> {
-    let seen = see(vcenter, vm, &doing(vm, goal))?;
+    let seen = see(vcenter, vm, &doing(vcenter, vm, goal))?;
     let all = steps(goal);
     let mut at = step.min(all.len());
     while let Some(next) = all.get(at) {
@@ -96,7 +96,7 @@ fn advance(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal, step: usize) -> Result
                 .map(|snapshot| Call::new("RemoveSnapshot_Task", &snapshot.moref).flag("removeChildren", false).flag("consolidate", true)),
         };
         if let Some(call) = call {
-            return match vcenter.start(&doing(vm, goal), &call) {
+            return match vcenter.start(&doing(vcenter, vm, goal), &call) {
                 Ok(task) => Ok(pending(vm, goal, at, Some(task))),
                 Err(refusal) if refusal.is("TaskInProgress") => Ok(pending(vm, goal, at, None)),
                 Err(refusal) => Err(refusal.into()),
@@ -107,20 +107,25 @@ fn advance(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal, step: usize) -> Result
     // What was set is read back: a host may accept the wish and not follow it.
     match seen.enabled {
         true => Ok(Outcome::Done),
-        false => Err(Fault::unsupported(format!("vCenter accepted change tracking for {} but did not switch it on.", vm.id))),
+        false => {
+            let vm = vcenter.called(&vm.id);
+            Err(Fault::unsupported(format!("vCenter accepted change tracking for {vm} but did not switch it on.")))
+        }
     }
 }
 
 fn refuse_unless_free(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Seen, Fault> {
-    let seen = see(vcenter, vm, &format!("look at change tracking of {}", vm.id))?;
+    let seen = see(vcenter, vm, &format!("look at change tracking of {}", vcenter.called(&vm.id)))?;
     if let Some(other) = seen.others.first() {
         return Err(Fault::conflict(format!(
             "{} has the snapshot \"{}\": change tracking that is switched on over a snapshot loses changes without a word. Remove the snapshot first.",
-            vm.id, other.name
+            vcenter.called(&vm.id),
+            other.name
         )));
     }
     if !seen.supported {
-        return Err(Fault::unsupported(format!("{} cannot track changed blocks: its hardware version or its host is too old.", vm.id)));
+        let vm = vcenter.called(&vm.id);
+        return Err(Fault::unsupported(format!("{vm} cannot track changed blocks: its hardware version or its host is too old.")));
     }
     Ok(seen)
 }
@@ -143,10 +148,11 @@ fn stun_name(vcenter: &Vcenter<'_>) -> String {
     format!("{}change-tracking", vcenter.settings.tag_prefix)
 }
 
-fn doing(vm: &VmRef, goal: Goal) -> String {
+fn doing(vcenter: &Vcenter<'_>, vm: &VmRef, goal: Goal) -> String {
+    let vm = vcenter.called(&vm.id);
     match goal {
-        Goal::Enable => format!("switch change tracking on for {}", vm.id),
-        Goal::Reset => format!("start change tracking of {} anew", vm.id),
+        Goal::Enable => format!("switch change tracking on for {vm}"),
+        Goal::Reset => format!("start change tracking of {vm} anew"),
     }
 }
 

@@ -9,28 +9,31 @@ use crate::snapshots::{self, Snapshot};
 use crate::words::{PowerState, VmRef};
 
 pub const INSTANCE_UUID: &str = "config.instanceUuid";
+const NAME: &str = "name";
 
 impl Vcenter<'_> {
     /// Reads properties of exactly this VM, or says `conflict` when another VM answers to its reference now.
     pub fn proven(&self, vm: &VmRef, doing: &str, paths: &[&str]) -> Result<Object, Fault> {
-        let mut wanted = vec![INSTANCE_UUID];
-        wanted.extend_from_slice(paths);
+        let mut wanted = vec![INSTANCE_UUID, NAME];
+        wanted.extend(paths.iter().filter(|path| **path != NAME));
         let object = self.read(doing, &Moref::vm(&vm.id), &wanted)?;
         let found = object.text(INSTANCE_UUID).unwrap_or_default();
         if found.is_empty() || !found.eq_ignore_ascii_case(&vm.fingerprint) {
             return Err(Fault::conflict(format!(
-                "{} is another VM now: its instance UUID is {}, not {}. It was not touched.",
-                vm.id,
+                "{} is another VM now, {:?}: its instance UUID is {}, not {}. It was not touched.",
+                self.called(&vm.id),
+                object.text(NAME).unwrap_or("without a name"),
                 if found.is_empty() { "unknown" } else { found },
                 vm.fingerprint
             )));
         }
+        self.remember_name(&vm.id, object.text(NAME).unwrap_or_default());
         Ok(object)
     }
 
     /// The snapshots of exactly this VM.
     pub fn snapshots(&self, vm: &VmRef) -> Result<Vec<Snapshot>, Fault> {
-        let object = self.proven(vm, &format!("list the snapshots of {}", vm.id), &["snapshot"])?;
+        let object = self.proven(vm, &format!("list the snapshots of {}", self.called(&vm.id)), &["snapshot"])?;
         Ok(snapshots::all(object.element("snapshot")))
     }
 }
@@ -40,6 +43,9 @@ pub fn power_state(object: &Object) -> Result<PowerState, Fault> {
         Some("poweredOn") => Ok(PowerState::On),
         Some("poweredOff") => Ok(PowerState::Off),
         Some("suspended") => Ok(PowerState::Suspended),
-        other => Err(Fault::corrupt(format!("vCenter reports the power state {other:?} for {}.", object.moref.value))),
+        other => Err(Fault::corrupt(format!(
+            "vCenter reports the power state {other:?} for {}.",
+            object.text(NAME).unwrap_or(&object.moref.value)
+        ))),
     }
 }

@@ -68,6 +68,22 @@ async fn files_that_the_host_keeps_locked_are_named_and_the_copy_begins_when_the
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_takes_longer_to_shut_down_than_it_may_is_left_running() {
+    let site = Site::small(16 * MIB, 2_000_000).await;
+    site.lab.vcenter().set_knobs(|knobs| knobs.guest_shutdown_milliseconds = 3_600_000);
+    let mut setup = site.setup(&["db01"]);
+    setup.replication.push_str("shutdown-within = \"10 s\"\n");
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    agent.demand("db01", "final");
+    let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
+    assert!(text(&trouble["fault"]["message"]).contains("db01 did not shut down in time"), "{trouble:#}");
+    assert!(site.lab.vcenter().vm("db01").unwrap().powered_on, "nobody pulls the plug");
+    site.assert_replica(&agent, "db01", 2).await;
+    site.assert_no_snapshot();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_that_fails_is_made_up_for_and_a_guest_that_cannot_be_quiesced_is_still_copied() {
     let site = Site::small(32 * MIB, 4_000_000).await;
     let agent = Agent::start(&site.setup(&["db01"])).await;

@@ -122,6 +122,23 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
     );
 
     // ---- what check finds ----
+    let keyed = |key: PathBuf| other(&|it| it.key = key.clone());
+    book.check("check: a key file that is missing", &keyed(setup.key.with_extension("gone")));
+    book.check("check: a key file that others can read", &keyed(open.clone()));
+    let elsewhere = |title: &str, old: &str, new: &str| {
+        let other = other(&|_| {});
+        std::fs::write(other.config(), other.text().replace(old, new)).unwrap();
+        let failed = other.run(&["check", "--json"]).failed_steps();
+        (title.to_owned(), failed.join("\n").replace(" -> ", "\n    "))
+    };
+    let plugins = format!("plugins = \"{}\"", e2e::parts::plugins().display());
+    for (title, said) in [
+        elsewhere("check: a state folder that cannot be written", "state = \"state\"", &format!("state = \"{}/state\"", open.display())),
+        elsewhere("check: no folder of plugins", &plugins, &format!("plugins = \"{}/plugins\"", site.folder().display())),
+        elsewhere("check: a plugin that is not there", "plugin = \"vmware-cbt\"", "plugin = \"no-such-plugin\""),
+    ] {
+        book.write(&title, &said);
+    }
     let right = site.lab.vcenter().leaf_sha256().to_owned();
     book.check(
         "a pin of another certificate",
@@ -173,6 +190,8 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
         },
     );
     missing.kill();
+    let keyless = keyed(setup.key.with_extension("gone")).check().failed_steps();
+    assert_eq!(keyless.len(), 1, "the store is there by now, and one thing is said once: {keyless:?}");
     let stranger = secret_file(&site.folder().join("stranger.key"), &"0e".repeat(32));
     book.command("the key of another store", &run(&|it| it.key = stranger.clone()));
 
