@@ -48,7 +48,7 @@ async fn a_flipped_bit_anywhere_in_a_segment_is_found() {
         let scene = committed().await;
         change(&scene, &objects(&scene, "/seg-")[0], |bytes| bytes[place] ^= 4);
         let message = damaged_and_repaired(scene).await;
-        assert!(message.contains("1 blocks are missing or damaged") && message.contains("does not open"), "{message}");
+        assert!(message.contains("one block is missing or damaged") && message.contains("does not open"), "{message}");
     }
 }
 

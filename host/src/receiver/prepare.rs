@@ -88,7 +88,10 @@ pub async fn prepare(log: &Log, places: &Places, commit: &Commit) -> Result<Vec<
 fn damaged(bad: Vec<(DiskId, Vec<BadBlock>)>) -> Rejection {
     let count: usize = bad.iter().map(|(_, blocks)| blocks.len()).sum();
     let first = &bad[0].1[0].1.message;
-    let message = format!("{count} blocks are missing or damaged; the first: {first}");
+    let message = match count {
+        1 => format!("one block is missing or damaged: {first}"),
+        _ => format!("{count} blocks are missing or damaged; the first: {first}"),
+    };
     let nameable = count <= BAD_BLOCKS_MAX;
     let names = bad.into_iter().map(|(disk, blocks)| BadBlocks { disk, blocks: blocks.into_iter().map(|(block, _)| block).collect() });
     Rejection { code: RejectCode::Damaged, message, bad_blocks: if nameable { names.collect() } else { Vec::new() } }

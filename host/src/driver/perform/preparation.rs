@@ -40,8 +40,10 @@ impl Performing {
                 _ => Err(Fault::conflict(format!("{} did not shut down", self.vm.name))),
             },
             () = clock.sleep(self.gateway.settings.shutdown_within) => Err(Fault::cancelled(format!(
-                "{} did not shut down in time; shut it down by hand and ask for the final cycle again",
-                self.vm.name
+                "{} did not shut down within {} s (replication.shutdown-within). Shut it down by hand, or give it longer, and ask for the final \
+                 cycle again",
+                self.vm.name,
+                self.gateway.settings.shutdown_within.as_secs()
             ))),
         }
     }
