@@ -56,7 +56,6 @@ pub struct Agent {
     replicas: Mutex<BTreeMap<VmId, watch::Receiver<ReplicaView>>>,
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
-    expected: BTreeMap<String, Sha>,
     /// Disks that may be copied at one time over all VMs.
     copying: Arc<Semaphore>,
 }
@@ -115,7 +114,7 @@ pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
 
 impl Agent {
     /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
-    /// `expected`: by VM, the hash of a recovery point that the store must hold before a replica is made anew out of it.
+    /// `expected`: by a VM's id or name, the hash of a recovery point that the store must hold.
     pub async fn open(config: Config, expected: BTreeMap<String, Sha>, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
         let work = Arc::new(Folder::open(&work_place(&config.state))?);
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
@@ -134,6 +133,7 @@ impl Agent {
         let sink = Arc::new(PersistentSink::new(Arc::new(sink), clock.clone()));
         let log =
             crate::driver::store::open(sink, &unlock(&config.key)?, journal.clone(), Random::from_system(), Cpu::threads(threads)).await?;
+        crate::driver::expected::check(&log, &expected).await?;
         let places = open_places(&config, work.clone())?;
         let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
@@ -149,7 +149,6 @@ impl Agent {
             replicas: Mutex::default(),
             wanted,
             missing: Mutex::default(),
-            expected,
             copying,
         }))
     }
@@ -262,7 +261,7 @@ impl Agent {
             read_unit: CopyLimits::default().read_unit.min(share / 4).max(1 << 20),
             segment_bytes,
             segments_at_once: (share / 2 / segment_bytes).max(1) as usize,
-            page_bytes: (share / 2).max(segment_bytes),
+            page_bytes: (share / 4).max(segment_bytes),
             level: i32::from(replication.compression_level),
             ..CopyLimits::default()
         };
@@ -326,7 +325,6 @@ impl Agent {
             clock: self.clock.clone(),
             poll: self.config.replication.poll.0.min(Duration::from_secs(2)),
             checkpoint_every: CHECKPOINT_EVERY,
-            expected: self.expected.clone(),
         };
         let (show, view) = watch::channel(ReplicaView::default());
         let task = ReplicaTask::open(receiver, id.clone(), show).await?;
@@ -395,7 +393,7 @@ fn open_places(config: &Config, work: Arc<Folder>) -> Result<Option<Places>, Fau
         devices.insert(places::filling(&vm, &disk), device.path.clone());
     }
     let root = receiver.replicas.clone().unwrap_or_else(|| config.state.join("replicas"));
-    let replicas = Arc::new(Folder::with_devices(&root, devices)?);
+    let replicas = Arc::new(Folder::with_devices(&root, devices)?.alone()?);
     Ok(Some(Places { replicas, work }))
 }
 

@@ -3,7 +3,7 @@
 //! Calls block the thread they run on, in a place where tokio is told so. A failed flush poisons the file: what was written before it may
 //! be gone, so every later flush fails as well and the caller starts over with a fresh handle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs};
 
 use crate::files::{DiskFile, Files};
 use crate::model::{Extent, Fault};
@@ -23,6 +23,8 @@ const ZEROS: &[u8] = &[0; 1024 * 1024];
 pub struct Folder {
     root: PathBuf,
     devices: BTreeMap<String, PathBuf>,
+    /// Locked for as long as this value lives.
+    _held: Vec<File>,
 }
 
 impl Folder {
@@ -41,7 +43,19 @@ impl Folder {
                 return Err(Fault::invalid(format!("{} is no block device", path.display())));
             }
         }
-        Ok(Folder { root: root.to_owned(), devices })
+        Ok(Folder { root: root.to_owned(), devices, _held: Vec::new() })
+    }
+
+    /// Keeps every other agent out of the folder and its devices: two receivers that write one replica would mix their bytes.
+    pub fn alone(self) -> Result<Folder, Fault> {
+        let lock = |path: &PathBuf| {
+            let file = File::open(path).map_err(|error| fault(&error, path))?;
+            flock(&file, FlockOperation::NonBlockingLockExclusive)
+                .map_err(|_| Fault::conflict(format!("{} is in use by another agent; stop that one first", path.display())))?;
+            Ok(file)
+        };
+        let held = std::iter::once(&self.root).chain(self.devices.values().collect::<BTreeSet<_>>()).map(lock);
+        Ok(Folder { _held: held.collect::<Result<_, _>>()?, ..self })
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, Fault> {
@@ -286,6 +300,16 @@ mod tests {
         let mut held = vec![1; 2 << 20];
         file.read_at(0, &mut held).await.unwrap();
         assert!(held[..1 << 20].iter().all(|byte| *byte == 7) && held[1 << 20..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_folder_that_is_held_alone_has_one_holder() {
+        let place = tempfile::tempdir().unwrap();
+        let first = Folder::open(place.path()).unwrap().alone().unwrap();
+        let said = Folder::open(place.path()).unwrap().alone().err().unwrap();
+        assert!(said.kind == FaultKind::Conflict && said.message.ends_with("is in use by another agent; stop that one first"), "{said}");
+        drop(first);
+        assert!(Folder::open(place.path()).unwrap().alone().is_ok());
     }
 
     #[tokio::test]

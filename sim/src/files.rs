@@ -1,6 +1,8 @@
-//! Files in memory. What was not flushed may be lost at a crash, write by write, in any combination.
+//! Files in memory. What was not flushed may be lost at a crash, write by write, in any combination. A flush may fail: then what was
+//! written is gone from the medium and still shown by memory, as a system shows it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -23,11 +25,22 @@ type Shared = Arc<Mutex<Content>>;
 pub struct MemoryFiles {
     world: World,
     files: Arc<Mutex<BTreeMap<String, Shared>>>,
+    /// How often a flush fails.
+    flush_fails: f64,
+    next_flush_fails: Arc<AtomicBool>,
 }
 
 impl MemoryFiles {
     pub fn new(world: World) -> MemoryFiles {
-        MemoryFiles { world, files: Arc::default() }
+        MemoryFiles { world, files: Arc::default(), flush_fails: 0.0, next_flush_fails: Arc::default() }
+    }
+
+    pub fn flaky(self, flush_fails: f64) -> MemoryFiles {
+        MemoryFiles { flush_fails, ..self }
+    }
+
+    pub fn fail_next_flush(&self) {
+        self.next_flush_fails.store(true, Ordering::Relaxed);
     }
 
     /// The power goes: of every file a random part of the unflushed writes survives.
@@ -59,6 +72,7 @@ impl MemoryFiles {
         let file = self.files.lock().expect("no panics here")[name].clone();
         let mut content = file.lock().expect("no panics here");
         change(&mut content.now);
+        content.pending.clear();
         content.durable = content.now.clone();
     }
 
@@ -67,6 +81,17 @@ impl MemoryFiles {
         let file = self.files.lock().expect("no panics here").get(name).cloned()?;
         let content = file.lock().expect("no panics here").now.clone();
         Some(content)
+    }
+
+    /// What a file would hold after a power failure now.
+    pub fn durable(&self, name: &str) -> Option<Vec<u8>> {
+        let file = self.files.lock().expect("no panics here").get(name).cloned()?;
+        let content = file.lock().expect("no panics here").durable.clone();
+        Some(content)
+    }
+
+    fn opened(&self, content: Shared) -> Arc<dyn DiskFile> {
+        Arc::new(MemoryFile { files: self.clone(), content, flush_failed: AtomicBool::new(false) })
     }
 
     fn find(&self, name: &str) -> Result<Shared, Fault> {
@@ -88,11 +113,11 @@ impl Files for MemoryFiles {
             content.now.resize(size as usize, 0);
             content.durable.resize(size as usize, 0);
         }
-        Ok(Arc::new(MemoryFile { world: self.world.clone(), content: file }))
+        Ok(self.opened(file))
     }
 
     async fn open(&self, name: &str) -> Result<Arc<dyn DiskFile>, Fault> {
-        Ok(Arc::new(MemoryFile { world: self.world.clone(), content: self.find(name)? }))
+        Ok(self.opened(self.find(name)?))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
@@ -133,8 +158,9 @@ impl Files for MemoryFiles {
 }
 
 struct MemoryFile {
-    world: World,
+    files: MemoryFiles,
     content: Shared,
+    flush_failed: AtomicBool,
 }
 
 impl MemoryFile {
@@ -165,27 +191,45 @@ impl DiskFile for MemoryFile {
     }
 
     async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.world.step("write").await;
+        self.files.world.step("write").await;
         self.put(offset, bytes)
     }
 
     async fn zero(&self, extent: Extent) -> Result<(), Fault> {
-        self.world.step("zero").await;
+        self.files.world.step("zero").await;
         self.put(extent.offset, &vec![0; extent.length as usize])
     }
 
     async fn flush(&self) -> Result<(), Fault> {
-        self.world.step("before flush").await;
+        let files = &self.files;
+        files.world.step("before flush").await;
+        let failing =
+            files.next_flush_fails.swap(false, Ordering::Relaxed) || (files.flush_fails > 0.0 && files.world.chance(files.flush_fails));
+        if failing {
+            self.flush_failed.store(true, Ordering::Relaxed);
+        }
+        let failed = self.flush_failed.load(Ordering::Relaxed);
         {
             let mut content = self.content.lock().expect("no panics here");
-            content.durable = content.now.clone();
-            content.pending.clear();
+            for (offset, bytes) in std::mem::take(&mut content.pending) {
+                if !failed {
+                    let from = offset as usize;
+                    content.durable[from..from + bytes.len()].copy_from_slice(&bytes);
+                }
+            }
         }
-        self.world.step("after flush").await;
+        if failed {
+            files.world.note("a flush fails".to_owned());
+            return Err(Fault::internal("a flush failed; what was written may be gone"));
+        }
+        files.world.step("after flush").await;
         Ok(())
     }
 
     async fn forget_cached(&self) -> Result<(), Fault> {
+        let mut content = self.content.lock().expect("no panics here");
+        assert!(content.pending.is_empty(), "only what was flushed can be read from the medium");
+        content.now = content.durable.clone();
         Ok(())
     }
 }

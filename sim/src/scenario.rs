@@ -56,6 +56,8 @@ pub struct Plan {
     pub lose_appliance: Option<u64>,
     /// Whether puts take time, so that the receiver fills while the gateway still reads.
     pub paced: bool,
+    /// How often a flush of a replica fails.
+    pub flush_fails: f64,
 }
 
 impl Plan {
@@ -86,6 +88,7 @@ impl Plan {
             reshape: world.chance(0.4),
             lose_appliance: (crashes > 0 && world.chance(0.3)).then(|| world.below(crashes)),
             paced: world.chance(0.5),
+            flush_fails: if world.chance(0.2) { 0.05 } else { 0.0 },
         }
     }
 
@@ -103,6 +106,7 @@ impl Plan {
             reshape: false,
             lose_appliance: None,
             paced: false,
+            flush_fails: 0.0,
         }
     }
 }
@@ -151,7 +155,7 @@ impl Scene {
             sink: if plan.paced { sink.paced(2) } else { sink },
             source: MemorySource::new(world.clone(), plan.source, &plan.sizes),
             journal: MemoryJournal::new(world.clone()),
-            replicas: MemoryFiles::new(world.clone()),
+            replicas: MemoryFiles::new(world.clone()).flaky(plan.flush_fails),
             work: MemoryFiles::new(world.clone()),
             clock: Arc::new(VirtualClock::new()),
             vm: VmId::from("sim-vm-1"),
@@ -238,7 +242,6 @@ impl Scene {
             clock: self.clock.clone(),
             poll: Duration::from_secs(1),
             checkpoint_every: 3,
-            expected: BTreeMap::new(),
         }
     }
 
@@ -367,6 +370,8 @@ impl Scene {
                 let name = places::replica(&self.vm, &disk.disk);
                 let held = self.replicas.content(&name).ok_or_else(|| format!("{name} is missing"))?;
                 self.compare(&commit, disk, &held, "the replica")?;
+                let durable = self.replicas.durable(&name).unwrap_or_default();
+                self.compare(&commit, disk, &durable, "what the replica's medium holds")?;
             }
         }
         if let Some(point) = self.vm_state().await?.point {

@@ -1,7 +1,7 @@
 //! A store in memory: atomic creates, and every way in which a reply can go wrong.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,11 +35,12 @@ pub struct MemorySink {
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
     spoil_next: Arc<AtomicBool>,
     seats: Option<Arc<Semaphore>>,
+    segment_reads: Arc<AtomicU64>,
 }
 
 impl MemorySink {
     pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
-        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default(), seats: None }
+        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default(), seats: None, segment_reads: Arc::default() }
     }
 
     /// Puts take a while, and only so many are served at once: what else runs gets its turn in between.
@@ -50,6 +51,11 @@ impl MemorySink {
     /// The same objects, without trouble: for the oracle.
     pub fn quiet(&self) -> MemorySink {
         MemorySink { objects: self.objects.clone(), ..MemorySink::new(World::new(0), SinkTrouble::default()) }
+    }
+
+    /// How often a segment, or a part of one, was read.
+    pub fn segment_reads(&self) -> u64 {
+        self.segment_reads.load(Ordering::Relaxed)
     }
 
     pub fn keys(&self, prefix: &str) -> Vec<String> {
@@ -143,6 +149,7 @@ impl Sink for MemorySink {
 
     async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
         self.world.step("get").await;
+        self.segment_reads.fetch_add(u64::from(key.contains("/seg-")), Ordering::Relaxed);
         self.refused()?;
         let object = self.object(key).ok_or_else(|| Fault::not_found(format!("there is no object {key}")))?;
         match range {

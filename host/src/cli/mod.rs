@@ -45,8 +45,8 @@ enum Verb {
     Check,
     /// Runs the agent.
     Run {
-        /// A recovery point that the store must hold before a replica of this VM is made anew out of it: VM=HASH, with the hash as
-        /// `status --json` showed it. Refuses a store that was rolled back. May be given for several VMs.
+        /// A recovery point that the store must hold: VM=HASH, the VM by its id or name, the hash as `status --json` showed it. Refuses a
+        /// store that was rolled back. May be given for several VMs.
         #[arg(long, value_name = "VM=HASH", value_parser = expected_point)]
         expect: Vec<(String, Sha)>,
     },

@@ -1,6 +1,5 @@
 //! One VM's task on the receiver's side: takes commits in order, has them verified and applied, and answers with receipts.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +41,6 @@ pub struct Receiver {
     pub poll: Duration,
     /// A checkpoint is written at every so-manieth cycle.
     pub checkpoint_every: u64,
-    /// By id or name of a VM: the hash of an applied commit that the store must hold before a replica is made anew out of it.
-    pub expected: BTreeMap<String, Sha>,
 }
 
 /// What the world may see of a replica.
@@ -110,9 +107,6 @@ impl ReplicaTask {
             }
             return Ok(true);
         }
-        if self.ledger.state().judged.is_none() {
-            self.check_expected().await?;
-        }
         let after = self.ledger.state().seen();
         let commits = self.receiver.log.commits_after(&self.vm, after).await?;
         let Some(next) = self.ledger.state().next_to_judge(&commits) else { return self.fill_ahead().await };
@@ -121,35 +115,6 @@ impl ReplicaTask {
         }
         self.judge(next).await?;
         Ok(true)
-    }
-
-    /// A new receiver cannot see that a store was rolled back: what it finds is whole, only old. Whoever knows a newer point names it.
-    async fn check_expected(&self) -> Result<(), Fault> {
-        if self.receiver.expected.is_empty() {
-            return Ok(());
-        }
-        let log = &self.receiver.log;
-        let mut names = vec![self.vm.to_string(), log.registered_name(&self.vm).await?];
-        let mut applied = BTreeSet::new();
-        for cycle in log.commits_after(&self.vm, CycleNumber(0)).await? {
-            let (commit, point) = match log.commit(&self.vm, cycle).await {
-                Err(fault) if fault.kind == FaultKind::Corrupt => continue,
-                result => result?,
-            };
-            names.push(commit.name);
-            if let Some(Receipt { verdict: Verdict::Applied { .. }, .. }) = log.receipt(&self.vm, cycle).await? {
-                applied.insert(point.hash);
-            }
-        }
-        let expected = names.iter().find_map(|name| self.receiver.expected.get(name));
-        match expected.filter(|hash| !applied.contains(hash)) {
-            None => Ok(()),
-            Some(hash) => Err(Fault::conflict(format!(
-                "this store holds no applied recovery point of {} with the hash {hash}: it was rolled back, or is another one. \
-                 No replica was made, nothing was written",
-                self.vm
-            ))),
-        }
     }
 
     /// A receiver that knows nothing of the VM, in a store that does: the newest recovery point is made out of the log.
@@ -161,6 +126,7 @@ impl ReplicaTask {
                 let chain = Chain::read(log, &self.vm, cycle).await?;
                 tracing::info!(vm = %self.vm, %cycle, "making the replica anew out of the store");
                 rebuild(log, &chain, &self.receiver.places).await?;
+                self.ahead.end(log, &self.receiver.places, &self.vm).await?;
                 let (at, epoch) = (chain.point_ref(), chain.point().epoch);
                 self.ledger.record(vec![ReplicaFact::Rebuilt { at, epoch }]).await?;
                 return Ok(true);
@@ -202,7 +168,7 @@ impl ReplicaTask {
         if !filling && commit.disks.iter().any(|disk| disk.mode == Mode::Initial) {
             self.ledger.record(vec![ReplicaFact::FillBegan { cycle }]).await?;
         }
-        match prepare(&self.receiver.log, &self.receiver.places, &commit).await {
+        match prepare(&self.receiver.log, &self.receiver.places, &commit, &self.ahead).await {
             Ok(filled) => {
                 self.ledger.record(vec![ReplicaFact::ApplyBegan { to: point, filled: filled.clone() }]).await?;
                 self.finish(&commit, point, &filled).await
@@ -226,6 +192,9 @@ impl ReplicaTask {
     async fn finish(&mut self, commit: &Commit, point: PointRef, filled: &[AppliedDisk]) -> Result<(), Fault> {
         let Receiver { log, places, .. } = self.receiver.clone();
         let disks = apply(&log, &places, commit, point, filled).await?;
+        if !filled.is_empty() {
+            self.ahead.end(&log, &places, &self.vm).await?;
+        }
         self.answer(point, Verdict::Applied { disks }).await?;
         self.ledger.record(vec![ReplicaFact::Applied { to: point, epoch: commit.epoch }]).await?;
         tracing::info!(vm = %self.vm, cycle = %point.cycle, "a cycle is applied");

@@ -9,6 +9,7 @@
 //!
 //! A task owns its VM's state alone and waits for the world in one place. After a crash there is nothing to do but to go on.
 
+pub mod expected;
 pub mod gateway;
 pub mod judge;
 mod perform;

@@ -4,7 +4,7 @@
 //! batch are under way together. A block that cannot be had or does not verify is an error of that block alone, so that a receipt can
 //! name every bad block and not only the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -76,7 +76,7 @@ impl Fetch {
         &self.fold
     }
 
-    /// The next blocks in disk order; empty at the end. A fault here is one of the manifest itself, or of the disk that is being filled.
+    /// The next blocks in disk order; empty at the end. A fault here is one of the manifest itself.
     pub async fn next(&mut self) -> Result<Vec<Fetched>, Fault> {
         let mut blocks = Vec::with_capacity(BATCH_BLOCKS);
         let mut with_data = 0;
@@ -85,8 +85,14 @@ impl Fetch {
             with_data += usize::from(!block.pieces.is_empty());
             blocks.push(block);
         }
-        self.fetcher.fetch(blocks).await
+        Ok(self.fetcher.fetch(blocks).await)
     }
+}
+
+/// A disk that was filled ahead, and the segments that were read whole from the store, and verified, on that way.
+pub struct Filled {
+    pub file: Arc<dyn DiskFile>,
+    pub verified: BTreeSet<SegmentName>,
 }
 
 /// Turns folded blocks of one disk into bytes that are what their digests say.
@@ -95,7 +101,7 @@ pub struct Fetcher {
     objects: Arc<dyn Objects>,
     sealer: Arc<Sealer>,
     cpu: Cpu,
-    filled: Option<Arc<dyn DiskFile>>,
+    filled: Option<Filled>,
 }
 
 impl Fetcher {
@@ -103,16 +109,16 @@ impl Fetcher {
         Fetcher { place, objects, sealer, cpu, filled: None }
     }
 
-    /// What already stands in this file is proven there, and not fetched.
-    pub fn onto(self, filled: Arc<dyn DiskFile>) -> Fetcher {
+    /// What came out of a verified segment and stands in the file is proven there, and not fetched a second time.
+    pub fn onto(self, filled: Filled) -> Fetcher {
         Fetcher { filled: Some(filled), ..self }
     }
 
     /// The blocks in the order given, each with its bytes or its fault. At most `BATCH_BLOCKS` of them may have data.
-    pub async fn fetch(&self, blocks: Vec<FoldedBlock>) -> Result<Vec<Fetched>, Fault> {
+    pub async fn fetch(&self, blocks: Vec<FoldedBlock>) -> Vec<Fetched> {
         let mut in_place = Vec::with_capacity(blocks.len());
         for block in &blocks {
-            in_place.push(self.stands_already(block).await?);
+            in_place.push(self.stands_already(block).await);
         }
         let missing = blocks.iter().zip(&in_place).filter(|(_, in_place)| !**in_place).map(|(block, _)| block);
         let sealed = self.read_pieces(missing).await;
@@ -120,7 +126,7 @@ impl Fetcher {
             true => Ok(VerifiedBlock { folded: block, data: VerifiedData::InPlace }),
             false => self.verified(block, &sealed).await,
         };
-        Ok(FuturesOrdered::from_iter(blocks.into_iter().zip(in_place).map(block)).collect().await)
+        FuturesOrdered::from_iter(blocks.into_iter().zip(in_place).map(block)).collect().await
     }
 
     async fn verified(&self, block: FoldedBlock, sealed: &SealedPieces) -> Fetched {
@@ -134,14 +140,21 @@ impl Fetcher {
         self.cpu.run(move || verify(block, pieces, &place, &sealer)).await.map_err(|fault| (number, fault))
     }
 
-    /// Whether every cell of data stands in the file that is being filled. Nothing but its bytes is believed.
-    async fn stands_already(&self, block: &FoldedBlock) -> Result<bool, Fault> {
-        let Some(file) = self.filled.as_ref().filter(|_| !block.pieces.is_empty()) else { return Ok(false) };
+    /// Whether every cell of data stands in the file that was filled. The store must have shown it once: a receipt says of the log as well
+    /// that it holds the point. A place that cannot be read is written anew.
+    async fn stands_already(&self, block: &FoldedBlock) -> bool {
+        let Some(Filled { file, verified }) = &self.filled else { return false };
+        if block.pieces.is_empty() || !block.pieces.iter().all(|piece| verified.contains(&piece.body.segment)) {
+            return false;
+        }
         let extent = self.place.size.block(block.block);
         let mut held = vec![0; extent.length as usize];
-        file.read_at(extent.offset, &mut held).await?;
+        if let Err(fault) = file.read_at(extent.offset, &mut held).await {
+            tracing::warn!(block = block.block, message = %fault.message, "what was filled ahead cannot be read, and is fetched again");
+            return false;
+        }
         let (sealer, cells, digests) = (self.sealer.clone(), block.data(), block.digests);
-        Ok(self.cpu.run(move || differing(&held, cells, &digests, &sealer).is_none()).await)
+        self.cpu.run(move || differing(&held, cells, &digests, &sealer).is_none()).await
     }
 
     async fn read_pieces(&self, blocks: impl Iterator<Item = &FoldedBlock>) -> SealedPieces {

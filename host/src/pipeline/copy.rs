@@ -32,7 +32,8 @@ pub struct CopyLimits {
     pub segment_bytes: u64,
     /// Segments that may be on their way into the store at once.
     pub segments_at_once: usize,
-    /// A page is published when its segments hold this much. What a crash can cost is this and what is in flight.
+    /// A page is published when its segments hold this much. While one is on its way another one gathers: a crash can cost both, and what
+    /// is in flight.
     pub page_bytes: u64,
     /// Or when it has so many entries.
     pub page_entries: usize,
@@ -197,7 +198,7 @@ async fn copy_rest(
             .flat_map(|blocks| stream::iter(flatten(blocks)))
             .fuse()
     );
-    // Whatever is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the page
+    // Every put that is under way is looked at all the time. One that nobody polls keeps its connection and its plugin's instance, and the page
     // that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
     let mut full_pages = VecDeque::new();
     let mut publishing = FuturesOrdered::new();

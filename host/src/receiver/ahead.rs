@@ -5,26 +5,31 @@
 //!                  │ fetch, verify, write data          a newer attempt was announced: go on with that one
 //! ```
 //!
-//! What is done here is worth time and nothing else. No zero is written, nothing is recorded, a block that does not verify is passed over:
-//! when the commit is there, `prepare` reads back what stands, fetches what does not, and judges all of it.
+//! What is done here is worth time and nothing else. No zero is written, nothing is recorded, a block that does not verify is passed over.
+//! When the commit is there, `prepare` reads back what came out of segments that were verified here, fetches all the rest, and judges all
+//! of it. Which segments these are is forgotten with the process: then everything is fetched once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::log::fetch::{BATCH_BLOCKS, DiskPlace, Fetcher};
 use crate::log::fold::FoldedBlock;
 use crate::log::initial::{self, InitialCopy};
-use crate::log::page::{Entry, ManifestPage};
+use crate::log::page::{Entry, ManifestPage, SegmentName};
 use crate::log::store::Log;
-use crate::model::{CycleNumber, Fault, FaultKind, VmId};
+use crate::model::{CycleNumber, DiskId, Fault, FaultKind, VmId};
 
+use super::places;
 use super::prepare::{Places, open_filling, write_block};
 
-/// The initial copies of one VM, and how far each was followed. Volatile: after a restart pages are read again, and blocks that stand are
-/// found standing.
+/// Announcements that are read before commits are looked for again. Somebody who can write to the store can make many.
+const HEARD_AT_ONCE: usize = 16;
+
+/// The initial copies of one VM, how far each was followed, and what was seen of them.
 #[derive(Default)]
 pub struct Ahead {
     copies: BTreeMap<String, Following>,
+    verified: BTreeMap<DiskId, BTreeSet<SegmentName>>,
 }
 
 enum Following {
@@ -62,8 +67,7 @@ impl Ahead {
                 // An attempt that another one followed publishes nothing any more.
                 Err(fault) if fault.kind == FaultKind::NotFound && !self.is_newest(copy) => Following::Ended,
                 Err(fault) if fault.kind == FaultKind::NotFound => continue,
-                Err(fault) if fault.kind.passes() => return Err(fault),
-                Err(fault) => unusable(vm, &key, &fault),
+                Err(fault) => unusable(vm, &key, fault)?,
             };
             self.copies.insert(key, ended);
         }
@@ -73,14 +77,31 @@ impl Ahead {
     /// Learns of copies that were announced since.
     async fn listen(&mut self, log: &Log, vm: &VmId) -> Result<(), Fault> {
         let announced = initial::announced(log, vm).await?;
-        for key in announced.into_iter().filter(|key| !self.copies.contains_key(key)).collect::<Vec<_>>() {
+        let new: Vec<String> = announced.into_iter().filter(|key| !self.copies.contains_key(key)).take(HEARD_AT_ONCE).collect();
+        for key in new {
             let following = match initial::read(log, &key).await {
                 Ok(copy) => Following::Pages { copy, next_page: 0 },
-                Err(fault) if fault.kind.passes() => return Err(fault),
-                Err(fault) => unusable(vm, &key, &fault),
+                Err(fault) => unusable(vm, &key, fault)?,
             };
             self.copies.insert(key, following);
         }
+        Ok(())
+    }
+
+    /// Segments of the disk that were fetched whole and verified.
+    pub fn verified(&self, disk: &DiskId) -> BTreeSet<SegmentName> {
+        self.verified.get(disk).cloned().unwrap_or_default()
+    }
+
+    /// The VM has its replica: what was filled for disks that did not become part of it goes, and everything is forgotten.
+    pub async fn end(&mut self, log: &Log, places: &Places, vm: &VmId) -> Result<(), Fault> {
+        for key in initial::announced(log, vm).await? {
+            match initial::read(log, &key).await {
+                Ok(copy) => places.replicas.remove(&places::filling(vm, &copy.disk)).await?,
+                Err(fault) => drop(unusable(vm, &key, fault)?),
+            }
+        }
+        *self = Ahead::default();
         Ok(())
     }
 
@@ -89,19 +110,25 @@ impl Ahead {
         let Published { key, copy, page } = published;
         let file = open_filling(places, vm, &copy.disk, copy.size).await?;
         let place = DiskPlace { vm: vm.clone(), disk: copy.disk.clone(), size: copy.size };
-        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log.sealer().clone(), log.cpu().clone()).onto(file.clone());
+        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log.sealer().clone(), log.cpu().clone());
+        let (mut named, mut damaged) = (BTreeSet::new(), BTreeSet::new());
         let mut blocks = data_blocks(page).peekable();
         while blocks.peek().is_some() {
-            for block in fetcher.fetch(blocks.by_ref().take(BATCH_BLOCKS).collect()).await? {
+            let batch: Vec<FoldedBlock> = blocks.by_ref().take(BATCH_BLOCKS).collect();
+            let segments: Vec<SegmentName> = batch.iter().flat_map(|block| &block.pieces).map(|piece| piece.body.segment).collect();
+            for (block, segment) in fetcher.fetch(batch).await.into_iter().zip(segments) {
+                named.insert(segment);
                 match block {
                     Ok(block) => write_block(&*file, &block).await?,
                     Err((_, fault)) if fault.kind.passes() => return Err(fault),
                     Err((block, fault)) => {
+                        damaged.insert(segment);
                         tracing::warn!(%vm, disk = %copy.disk, block, message = %fault.message, "a block is left to the commit's verdict")
                     }
                 }
             }
         }
+        self.verified.entry(copy.disk).or_default().extend(named.difference(&damaged));
         if let Some(Following::Pages { next_page, .. }) = self.copies.get_mut(&key) {
             *next_page += 1;
         }
@@ -114,9 +141,13 @@ impl Ahead {
     }
 }
 
-fn unusable(vm: &VmId, key: &str, fault: &Fault) -> Following {
-    tracing::warn!(%vm, key, message = %fault.message, "an initial copy is not followed any further; the commit will be judged all the same");
-    Following::Ended
+/// What is damaged or forged is not followed any further; every other fault is one of the moment.
+fn unusable(vm: &VmId, key: &str, fault: Fault) -> Result<Following, Fault> {
+    if !matches!(fault.kind, FaultKind::Corrupt | FaultKind::Invalid | FaultKind::Unsupported) {
+        return Err(fault);
+    }
+    tracing::warn!(%vm, key, message = %fault.message, "an initial copy is not followed any further; its commit will be judged all the same");
+    Ok(Following::Ended)
 }
 
 fn data_blocks(page: ManifestPage) -> impl Iterator<Item = FoldedBlock> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::files::{DiskFile, Files};
-use crate::log::fetch::{DiskPlace, Fetch, Fetcher, VerifiedBlock, VerifiedData, cell_ranges};
+use crate::log::fetch::{DiskPlace, Fetch, Fetcher, Filled, VerifiedBlock, VerifiedData, cell_ranges};
 use crate::log::fold::Fold;
 use crate::log::layout::AttemptFolder;
 use crate::log::planned::bitmap_digest;
@@ -15,6 +15,7 @@ use crate::log::table::{DigestTable, matching};
 use crate::model::commit::{AppliedDisk, BadBlocks, Commit, DiskCommit, Mode, RejectCode, Rejection, Sha};
 use crate::model::{BLOCK, DiskId, DiskSize, Extent, Fault, FaultKind, SectorBitmap, VmId};
 
+use super::ahead::Ahead;
 use super::places;
 use super::spool::Spool;
 
@@ -61,15 +62,16 @@ pub(super) fn spool_of(log: &Log, places: &Places, commit: &Commit) -> Arc<Spool
     Arc::new(Spool::new(Arc::new(log.clone()), places.work.clone(), places::spool(&commit.vm)))
 }
 
-/// Verifies a commit that was checked. Initial disks are filled beside their replicas; answers what was filled.
-pub async fn prepare(log: &Log, places: &Places, commit: &Commit) -> Result<Vec<AppliedDisk>, Trouble> {
+/// Verifies a commit that was checked. Initial disks are filled beside their replicas; answers what was filled. What stands there already is
+/// believed where `ahead` saw it come out of the store.
+pub async fn prepare(log: &Log, places: &Places, commit: &Commit, ahead: &Ahead) -> Result<Vec<AppliedDisk>, Trouble> {
     let spool = spool_of(log, places, commit);
     spool.clear().await?;
     let mut filled = Vec::new();
     let mut bad = Vec::new();
     for disk in &commit.disks {
         let planned = planned_layers(log, commit, disk).await?;
-        let preparing = Preparing { log, places, commit, disk };
+        let preparing = Preparing { log, places, commit, disk, ahead };
         let (covered, bad_blocks) = match disk.mode {
             Mode::Initial => preparing.fill().await?,
             Mode::Delta | Mode::Resync => preparing.verify(spool.clone()).await?,
@@ -181,6 +183,7 @@ struct Preparing<'a> {
     places: &'a Places,
     commit: &'a Commit,
     disk: &'a DiskCommit,
+    ahead: &'a Ahead,
 }
 
 type BadBlock = (u64, Fault);
@@ -223,8 +226,8 @@ impl Preparing<'_> {
         Ok((covered, bad))
     }
 
-    /// Initial: verified blocks go into a file of their own, which becomes the replica later. What was filled ahead, or before a crash, is
-    /// read back from there; nothing is remembered about it, so nothing that is remembered can be wrong.
+    /// Initial: verified blocks go into a file of their own, which becomes the replica later. What was filled ahead in this
+    /// life is read back from there, and not fetched a second time.
     async fn fill(&self) -> Result<(Covered, Vec<BadBlock>), Trouble> {
         let (vm, disk) = (&self.commit.vm, &self.disk.disk);
         let file = open_filling(self.places, vm, disk, self.disk.size).await?;
@@ -234,7 +237,8 @@ impl Preparing<'_> {
         let mut covered = Covered::new(self.disk);
         let mut bad = Vec::new();
         let store: Arc<dyn Objects> = Arc::new(self.log.clone());
-        let mut fetch = self.fetch(store.clone(), self.fetcher(store).onto(file.clone()));
+        let mut fetch =
+            self.fetch(store.clone(), self.fetcher(store).onto(Filled { file: file.clone(), verified: self.ahead.verified(disk) }));
         loop {
             let batch = fetch.next().await?;
             if batch.is_empty() {

@@ -115,7 +115,8 @@ impl Agent {
     /// Starts an agent that must refuse to run; answers what it says.
     pub async fn refused(setup: &Setup) -> String {
         setup.write();
-        let said = setup.run(&["run"]);
+        let arguments: Vec<&str> = std::iter::once("run").chain(setup.run_arguments.iter().map(String::as_str)).collect();
+        let said = setup.run(&arguments);
         assert_ne!(said.code, 0, "the agent runs although it must not");
         said.err
     }

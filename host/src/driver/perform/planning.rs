@@ -23,7 +23,10 @@ impl Performing {
         let parts = self.gateway.log.create_planned(&folder, &drawn.planned).await?;
         if drawn.mode == Mode::Initial {
             let copy = InitialCopy::new(cycle.number, cycle.attempt, disk.clone(), copying.source.size);
-            copy.announce(&self.gateway.log, &self.id).await?;
+            // It only saves time: something else under its name, damaged or forged, must not cost the copy.
+            if let Err(fault) = copy.announce(&self.gateway.log, &self.id).await {
+                tracing::warn!(vm = %self.id, %disk, message = %fault.message, "an initial copy is not announced");
+            }
         }
         let plan = Plan {
             mode: drawn.mode,

@@ -45,9 +45,9 @@ async fn a_new_agent_goes_on_by_delta_and_the_old_one_is_refused_before_it_touch
     site.assert_no_snapshot();
 }
 
-/// A store that was set back is whole, only old. A new receiver cannot see that; who knows a newer point names it.
+/// A store that was set back is whole, only old. A new agent cannot see that; who knows a newer point names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_receiver_that_expects_a_point_makes_no_replica_out_of_a_store_that_was_rolled_back() {
+async fn an_agent_that_expects_a_point_begins_nothing_in_a_store_that_was_rolled_back() {
     let site = Site::small(16 * MIB, 2_000_000).await;
     let old = site.setup(&["db01"]);
     let agent = Agent::start(&old).await;
@@ -64,18 +64,23 @@ async fn a_new_receiver_that_expects_a_point_makes_no_replica_out_of_a_store_tha
     newer.iter().for_each(|key| s3.delete_object(key).unwrap());
 
     let expecting = vec!["--expect".to_owned(), format!("db01={hash}")];
-    let new = Setup { role: "receiver", run_arguments: expecting, ..old.beside("new") };
-    let receiver = Agent::start(&new).await;
-    let refused = "it was rolled back, or is another one. No replica was made, nothing was written";
-    let said = receiver.until(&id, "the refusal", |_| receiver.trouble(&id).filter(|said| said.contains(refused))).await;
+    let new = Setup { run_arguments: expecting, ..old.beside("new") };
+    let (snapshots, held) = (site.lab.vcenter().counters().snapshots_created, s3.list_objects("").unwrap());
+    let said = Agent::refused(&new).await;
     println!("{said}");
+    assert!(said.contains("it was rolled back, or is another one. Nothing was begun or written"), "{said}");
+    assert_eq!((site.lab.vcenter().counters().snapshots_created, s3.list_objects("").unwrap()), (snapshots, held));
     assert!(!new.replicas().join(&id).exists(), "a replica was made");
+    let mistyped = Setup { run_arguments: vec!["--expect".to_owned(), format!("db1={hash}")], ..new.clone() };
+    assert!(Agent::refused(&mistyped).await.contains("this store knows no VM db1"));
 
     for (key, bytes) in kept {
         s3.write_object(&key, &bytes).unwrap();
     }
-    receiver.until(&id, "the replica", |vm| (vm["replica"] == "at recovery point 3").then_some(())).await;
-    site.assert_replica_of(&receiver, &id, "db01", 3).await;
+    let agent = Agent::start(&new).await;
+    agent.until("db01", "the replica", |vm| (vm["replica"] == "at recovery point 3").then_some(())).await;
+    agent.settled("db01", 4).await;
+    site.assert_replica(&agent, "db01", 4).await;
 }
 
 /// A store that is not the one the journal knows is never begun anew.
