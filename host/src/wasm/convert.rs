@@ -266,6 +266,10 @@ pub fn tokens(given: Vec<String>) -> Result<Vec<SnapshotToken>, Fault> {
 pub fn snapshot_disks(given: Vec<guest::SnapshotDisk>) -> Result<Vec<SnapshotDisk>, Fault> {
     let disks = list(given, "disks", |disk| {
         let id = DiskId(name(disk.id, "disk id")?);
+        // Such a disk's cells are not whole, so their digests could not be compared; reading it as a whole would read what is not there.
+        if disk.readable == guest::ReadablePart::ChangesOnly {
+            return Err(Fault::unsupported(format!("the source can give disk {id} only as changes, and this version copies whole cells")));
+        }
         Ok(SnapshotDisk {
             label: text(disk.label, "label")?,
             fingerprint: name(disk.fingerprint, "disk fingerprint")?,

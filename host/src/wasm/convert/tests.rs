@@ -67,6 +67,8 @@ fn disks_must_be_disks_and_told_apart() {
     assert_eq!(corrupt(snapshot_disks(vec![disk("a", 512), disk("a", 512)])), "the plugin gave disk a twice");
     assert_eq!(corrupt(snapshot_disks(vec![disk("", 512)])), "the plugin gave an empty disk id");
     assert!(corrupt(snapshot_disks(vec![disk("a", 513)])).starts_with("disk a: a disk of 513 bytes is not supported"));
+    let changes_only = guest::SnapshotDisk { readable: guest::ReadablePart::ChangesOnly, ..disk("a", 512) };
+    assert_eq!(snapshot_disks(vec![changes_only]).unwrap_err().kind, FaultKind::Unsupported);
 }
 
 #[test]
