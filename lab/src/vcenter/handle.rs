@@ -144,6 +144,14 @@ impl VCenter {
         machines::grow_disk(&self.centre, &self.id(vm)?, disk_key, capacity).await
     }
 
+    /// Makes a datastore larger or smaller; what lies on it stays, and what is free follows.
+    pub fn set_datastore_capacity(&self, name: &str, capacity: u64) -> Result<()> {
+        let mut state = self.centre.state();
+        let found = state.datastores.iter_mut().find(|datastore| datastore.name == name);
+        found.with_context(|| format!("there is no datastore {name}"))?.capacity = capacity;
+        Ok(())
+    }
+
     /// A write of the guest: whole sectors, VM running. Waits while the VM is stunned.
     pub async fn write(&self, vm: &str, disk_key: i32, offset: u64, bytes: Vec<u8>) -> Result<()> {
         let id = self.id(vm)?;

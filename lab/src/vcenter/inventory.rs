@@ -70,6 +70,7 @@ pub(super) struct Vm {
     pub instance_uuid: String,
     pub guest_id: String,
     pub firmware: String,
+    pub secure_boot: bool,
     pub cpus: i32,
     pub memory_mebibytes: i32,
     pub mac: String,

@@ -49,6 +49,7 @@ fn empty(centre: &Datacentre, spec: &VmSpec) -> Result<Vm> {
         instance_uuid: state.uuid(),
         guest_id: spec.guest_id.clone(),
         firmware: spec.firmware.clone(),
+        secure_boot: spec.secure_boot,
         cpus: spec.cpus,
         memory_mebibytes: spec.memory_mebibytes,
         mac: format!("00:50:56:{:02x}:{:02x}:{:02x}", mac[0] & 0x3f, mac[1], mac[2]),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::script::{Scene, disk_xml, prop, raw_prop, snapshot_prop, vm, vm_ref};
+use crate::script::{Scene, disk_xml, objects, prop, raw_prop, snapshot_prop, vm, vm_ref};
 
 /// A VM without fault; `more` is read after it and wins.
 fn codes(more: &str) -> Vec<&'static str> {
@@ -118,4 +118,55 @@ fn every_finding_has_a_remedy() {
         assert!(!finding.remedy.is_empty() && !finding.message.is_empty(), "{}", finding.code);
         assert_eq!(finding.subject, "web");
     }
+}
+
+#[test]
+fn what_a_target_must_know_is_told_in_words() {
+    let told = |more: &str| -> Vec<String> {
+        let facts = findings_of(more).into_iter().filter(|finding| matches!(finding.code, "guest-os" | "firmware"));
+        facts.map(|finding| finding.message).collect()
+    };
+    let secure = raw_prop("config.bootOptions", "<efiSecureBootEnabled>true</efiSecureBootEnabled>");
+    let debian = prop("config.guestFullName", "Debian GNU/Linux 12 (64-bit)");
+    let efi = prop("config.firmware", "efi");
+    assert_eq!(
+        told(&format!("{debian}{efi}{secure}")),
+        ["Its guest is Debian GNU/Linux 12 (64-bit).", "Its firmware is EFI with secure boot."]
+    );
+    assert_eq!(told(&format!("{debian}{efi}"))[1], "Its firmware is EFI.");
+    // Secure boot is a matter of EFI; a setting that was left behind means nothing.
+    assert_eq!(told(&secure), ["Its guest is unknown.", "Its firmware is BIOS."]);
+}
+
+// ---- datastores ----
+
+const LIES_ON: &str =
+    r#"<propSet><name>datastore</name><val><m type="Datastore">datastore-7</m><m type="Datastore">datastore-8</m></val></propSet>"#;
+
+/// The VM's disk lies on `ds`; an image of `isos` is mounted.
+fn on_datastores(free: u64, capacity: u64) -> Scene {
+    let store = |name: &str, free: u64| {
+        [prop("name", name), prop("summary.freeSpace", &free.to_string()), prop("summary.capacity", &capacity.to_string())].concat()
+    };
+    let both = objects(&[("Datastore", "datastore-7", &store("ds", free)), ("Datastore", "datastore-8", &store("isos", 0))]);
+    Scene::new().on("RetrievePropertiesEx:summary.freeSpace", &both)
+}
+
+#[test]
+fn a_datastore_that_is_nearly_full_is_a_warning_with_numbers_and_only_where_disks_lie() {
+    const GIB: u64 = 1 << 30;
+    let warned = |free: u64, capacity: u64| {
+        let findings = scene_findings(on_datastores(free, capacity), LIES_ON);
+        let mut found = findings.into_iter().filter(|finding| finding.severity != Severity::Info);
+        let first = found.next();
+        assert_eq!(found.next(), None);
+        first
+    };
+    assert_eq!(warned(10 * GIB, 100 * GIB), None);
+    assert_eq!(warned(400 * GIB, 4000 * GIB), None);
+    let little = warned(9 * GIB + GIB / 2, 50 * GIB).unwrap();
+    assert_eq!((little.code, little.severity), ("datastore-nearly-full", Severity::Warning));
+    assert!(little.message.starts_with("ds has 9.5 GiB of 50.0 GiB free;"), "{}", little.message);
+    let part = warned(399 * GIB, 4000 * GIB).unwrap();
+    assert!(part.message.starts_with("ds has 399.0 GiB of 4000.0 GiB free;"), "{}", part.message);
 }
