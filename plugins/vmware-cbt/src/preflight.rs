@@ -1,5 +1,6 @@
 //! What stands in the way of replicating a VM. Nothing is touched; every finding has a stable code and a remedy.
 
+mod rights;
 mod space;
 
 use transload_guest::fault::Fault;
@@ -40,6 +41,7 @@ pub fn check(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
     let disks = devices::disks(object.items("config.hardware.device"))?;
     let stores = stores_of(vcenter, &doing, &object, &disks)?;
     let mut report = Report { subject: object.text("name").unwrap_or(&object.moref.value).to_owned(), findings: Vec::new() };
+    rights::of_account(vcenter, &doing, &object, &stores, &mut report)?;
     of_machine(&object, &mut report);
     of_tracking(&object, &disks, &mut report);
     of_snapshots(&object, vcenter.settings, &mut report);

@@ -170,3 +170,64 @@ fn a_datastore_that_is_nearly_full_is_a_warning_with_numbers_and_only_where_disk
     let part = warned(399 * GIB, 4000 * GIB).unwrap();
     assert!(part.message.starts_with("ds has 399.0 GiB of 4000.0 GiB free;"), "{}", part.message);
 }
+
+// ---- rights ----
+
+fn may_not(entity: (&str, &str), rights: &[&str]) -> String {
+    let each = |id: &&str| format!("<privAvailability><privId>{id}</privId><isGranted>false</isGranted></privAvailability>");
+    let rights: String = rights.iter().map(each).collect();
+    let granted = "<privAvailability><privId>Datastore.Browse</privId><isGranted>true</isGranted></privAvailability>";
+    format!(r#"<returnval><entity type="{}">{}</entity>{granted}{rights}</returnval>"#, entity.0, entity.1)
+}
+
+#[test]
+fn each_right_that_is_lacking_is_a_finding_of_its_own_with_the_object_and_what_to_give() {
+    let told = [
+        may_not(("VirtualMachine", "vm-1"), &["VirtualMachine.State.CreateSnapshot", "VirtualMachine.Interact.PowerOff"]),
+        // A VM's rights mean nothing on a datastore.
+        may_not(("Datastore", "datastore-7"), &["Datastore.FileManagement", "VirtualMachine.State.RemoveSnapshot"]),
+    ];
+    let scene = on_datastores(100 << 30, 200 << 30).on("HasPrivilegeOnEntities", &told.concat());
+    let findings = scene_findings(scene, LIES_ON);
+    let rights: Vec<_> = findings.iter().filter(|finding| finding.code.starts_with("right")).collect();
+    let told: Vec<_> = rights.iter().map(|finding| (finding.code, finding.severity, finding.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("right-missing", Severity::Blocking, "svc@x lacks VirtualMachine.State.CreateSnapshot on web: no snapshot can be taken."),
+            ("right-missing", Severity::Blocking, "svc@x lacks Datastore.FileManagement on ds: its files cannot be read through /folder."),
+            (
+                "right-for-cutover-missing",
+                Severity::Info,
+                "svc@x lacks VirtualMachine.Interact.PowerOff on web: a final cycle cannot shut it down."
+            ),
+        ]
+    );
+    assert_eq!(
+        rights[0].remedy,
+        "Give the account VirtualMachine.State.CreateSnapshot on web (Virtual machine > Snapshot management > Create snapshot)."
+    );
+}
+
+#[test]
+fn the_question_names_the_session_and_only_datastores_of_disks() {
+    let scene = on_datastores(100 << 30, 200 << 30).on("RetrievePropertiesEx", &vm(&format!("{}{LIES_ON}", devices(&disk()))));
+    scene.run(|vcenter| check(vcenter, &vm_ref())).unwrap();
+    let asked = scene.bodies("HasPrivilegeOnEntities").remove(0);
+    let wanted = r#"<_this type="AuthorizationManager">am</_this><entity type="VirtualMachine">vm-1</entity><entity type="Datastore">datastore-7</entity><sessionId>52-key</sessionId><privId>VirtualMachine.State.CreateSnapshot</privId>"#;
+    assert!(asked.contains(wanted), "{asked}");
+}
+
+#[test]
+fn a_server_that_cannot_say_what_an_account_may_do_stops_nothing_and_a_refusal_is_a_fault() {
+    for kind in ["MethodNotFound", "NotSupported", "NotImplemented", "InvalidRequest"] {
+        let findings = scene_findings(Scene::new().fails("HasPrivilegeOnEntities", kind), "");
+        assert!(findings.iter().all(|finding| finding.severity == Severity::Info), "{kind}: {findings:?}");
+    }
+    let without = r#"<returnval><rootFolder type="Folder">group-d1</rootFolder><propertyCollector type="PropertyCollector">pc</propertyCollector><viewManager type="ViewManager">vm</viewManager><sessionManager type="SessionManager">sm</sessionManager></returnval>"#;
+    let scene = Scene::new().on("RetrieveServiceContent", without).on("RetrievePropertiesEx", &vm(""));
+    scene.run(|vcenter| check(vcenter, &vm_ref())).unwrap();
+    assert_eq!(scene.count("HasPrivilegeOnEntities"), 0);
+    let scene = Scene::new().fails("HasPrivilegeOnEntities", "NoPermission").on("RetrievePropertiesEx", &vm(""));
+    assert!(scene.run(|vcenter| check(vcenter, &vm_ref())).is_err());
+}

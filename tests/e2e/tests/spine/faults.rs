@@ -124,11 +124,30 @@ async fn a_merge_that_fails_is_made_up_for_and_a_guest_that_cannot_be_quiesced_i
 async fn a_right_that_is_missing_is_named_and_nothing_is_touched_until_it_is_given() {
     let site = Site::small(16 * MIB, 2_000_000).await;
     let vcenter = site.lab.vcenter();
-    vcenter.set_knobs(|knobs| knobs.denied_privileges = vec!["VirtualMachine.State.CreateSnapshot".to_owned()]);
-    let agent = Agent::start(&site.setup(&["db01"])).await;
+    let setup = site.setup(&["db01"]);
+    let denied = |rights: &[&str]| {
+        vcenter.set_knobs(|knobs| knobs.denied_privileges = rights.iter().map(|right| (*right).to_owned()).collect());
+        setup.check()
+    };
+    // What a cutover will need stops nothing yet.
+    let said = denied(&["VirtualMachine.Interact.PowerOff"]);
+    assert_eq!((said.code, said.failed_steps()), (0, vec![]), "{said:?}");
+    assert!(note(&said, "vc1: db01 (right-for-cutover-missing)").contains("VirtualMachine.Interact.PowerOff on db01"), "{said:?}");
+    let said = denied(&["VirtualMachine.State.CreateSnapshot", "Datastore.FileManagement"]);
+    let failed = said.failed_steps();
+    assert_eq!((said.code, failed.len()), (3, 2), "{failed:?}");
+    for (failed, right, on) in
+        [(&failed[0], "VirtualMachine.State.CreateSnapshot", "db01"), (&failed[1], "Datastore.FileManagement", "SSD pool 01")]
+    {
+        assert!(failed.contains(&format!("{} lacks {right} on {on}", vcenter.user())), "{failed}");
+        assert!(failed.contains(&format!("Give the account {right} on {on} (")), "{failed}");
+    }
+    let agent = Agent::start(&setup).await;
     let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
     println!("{trouble:#}");
     assert!(text(&trouble["fault"]["message"]).contains("VirtualMachine.State.CreateSnapshot"), "{trouble:#}");
+    let counters = vcenter.counters();
+    assert!(!counters.calls.contains_key("ReconfigVM_Task") && !counters.calls.contains_key("CreateSnapshot_Task"), "{counters:?}");
     vcenter.set_knobs(|knobs| knobs.denied_privileges.clear());
     agent.until("db01", "a recovery point", |vm| vm["point"]["cycle"].as_u64()).await;
     agent.until("db01", "rest", |vm| text(&vm["state"]).starts_with("idle").then_some(())).await;
