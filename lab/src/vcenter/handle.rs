@@ -95,6 +95,11 @@ impl VCenter {
         self.centre.state().sessions.close_all();
     }
 
+    /// As if no client had kept its lease alive.
+    pub fn expire_leases(&self) {
+        super::lease::expire_all(&self.centre);
+    }
+
     pub fn counters(&self) -> Counters {
         let state = self.centre.state();
         Counters { sessions_live: state.sessions.live() as u64, ..state.counters.clone() }
