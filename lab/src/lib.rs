@@ -21,6 +21,7 @@ pub mod s3;
 mod server;
 mod soap;
 pub mod vcenter;
+mod vmdk;
 
 pub use control::ControlServer;
 pub use disk::sparse_digest;

@@ -104,6 +104,34 @@ def remove(taken):
     wait(taken.RemoveSnapshot_Task(removeChildren=False, consolidate=True))
 
 
+def leased(lab, machine, frozen):
+    """Exports a snapshot by a lease: asks, waits, reads while it says that it lives, completes."""
+    lease = frozen.ExportSnapshot()
+    deadline = time.monotonic() + 30
+    while lease.state == vim.HttpNfcLease.State.initializing and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert lease.state == vim.HttpNfcLease.State.ready, (lease.state, lease.error)
+    assert lease.info.leaseTimeout == 300 and lease.info.entity == machine, lease.info
+    devices = [device for device in lease.info.deviceUrl if device.disk]
+    stream, pieces = b"", 0
+    address = devices[0].url.replace("*", urllib.parse.urlparse(lab["vcenter"]["url"]).netloc)
+    with WEB.get(address, verify=lab["ca_file"], stream=True) as reply:
+        assert reply.status_code == 200, reply.status_code
+        for piece in reply.iter_content(MIB):
+            stream, pieces = stream + piece, pieces + 1
+            lease.HttpNfcLeaseProgress(min(pieces, 99))
+    assert len(devices) == 1 and stream[:4] == b"KDMV" and len(stream) % 512 == 0, (devices, len(stream))
+    lease.HttpNfcLeaseComplete()
+    assert lease.state == vim.HttpNfcLease.State.done and lease.transferProgress > 0, lease.state
+    assert WEB.get(address, verify=lab["ca_file"]).status_code == 404
+    try:
+        lease.HttpNfcLeaseProgress(100)
+        raise AssertionError("a lease that is done was kept alive")
+    except vim.fault.InvalidState:
+        pass
+    print("exported", len(stream), "bytes by a lease")
+
+
 def cycle(lab, instance, password):
     content = instance.RetrieveContent()
     print("connected to", content.about.fullName)
@@ -137,6 +165,8 @@ def cycle(lab, instance, password):
     part = WEB.get(url, auth=(lab["vcenter"]["user"], password), verify=lab["ca_file"], headers={"Range": "bytes=0-511"})
     assert part.status_code == 206 and part.content[510:] == b"\x55\xaa", part.status_code
     print("read the partition table through /folder")
+
+    leased(lab, machine, first)
 
     control(lab, "/write", {"vm": "web01", "disk": frozen.key, "offset": 5 * MIB, "base64": base64.b64encode(b"x" * 512).decode()})
     remove(first)

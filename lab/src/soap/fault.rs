@@ -20,6 +20,10 @@ impl Fault {
         self
     }
 
+    pub fn is(&self, kind: &str) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.kind == kind)
+    }
+
     /// The request cannot be understood.
     pub fn request(message: impl Into<String>) -> Fault {
         Fault::new("InvalidRequest", message)

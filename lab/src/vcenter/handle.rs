@@ -95,6 +95,11 @@ impl VCenter {
         self.centre.state().sessions.close_all();
     }
 
+    /// As if no client had kept its lease alive.
+    pub fn expire_leases(&self) {
+        super::lease::expire_all(&self.centre);
+    }
+
     pub fn counters(&self) -> Counters {
         let state = self.centre.state();
         Counters { sessions_live: state.sessions.live() as u64, ..state.counters.clone() }
@@ -142,6 +147,14 @@ impl VCenter {
 
     pub async fn grow_disk(&self, vm: &str, disk_key: i32, capacity: u64) -> Result<()> {
         machines::grow_disk(&self.centre, &self.id(vm)?, disk_key, capacity).await
+    }
+
+    /// Makes a datastore larger or smaller; what lies on it stays, and what is free follows.
+    pub fn set_datastore_capacity(&self, name: &str, capacity: u64) -> Result<()> {
+        let mut state = self.centre.state();
+        let found = state.datastores.iter_mut().find(|datastore| datastore.name == name);
+        found.with_context(|| format!("there is no datastore {name}"))?.capacity = capacity;
+        Ok(())
     }
 
     /// A write of the guest: whole sectors, VM running. Waits while the VM is stunned.

@@ -1,6 +1,7 @@
 //! The datacentre as values: what exists, and nothing about how it is asked for.
 
 use super::collector::Continuation;
+use super::lease::Lease;
 use super::session::Sessions;
 use super::task::Task;
 use super::updates::Watch;
@@ -33,6 +34,7 @@ pub(super) struct State {
     pub datastores: Vec<Datastore>,
     pub names: Names,
     pub tasks: BTreeMap<String, Task>,
+    pub leases: BTreeMap<String, Lease>,
     /// Container views by id, with their members at the time they were made.
     pub views: BTreeMap<String, Vec<Moref>>,
     pub continuations: BTreeMap<String, Continuation>,
@@ -70,6 +72,7 @@ pub(super) struct Vm {
     pub instance_uuid: String,
     pub guest_id: String,
     pub firmware: String,
+    pub secure_boot: bool,
     pub cpus: i32,
     pub memory_mebibytes: i32,
     pub mac: String,
@@ -176,6 +179,7 @@ impl State {
             datastores,
             names,
             tasks: BTreeMap::new(),
+            leases: BTreeMap::new(),
             views: BTreeMap::new(),
             continuations: BTreeMap::new(),
             watches: BTreeMap::new(),

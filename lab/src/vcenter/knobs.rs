@@ -26,12 +26,15 @@ pub struct Knobs {
     pub task_milliseconds: u64,
     /// A finished task still says `running` for so many reads of its `info`.
     pub task_polls: u32,
-    /// Each entry makes one coming task of that method fail, in order.
+    /// Each entry makes one coming task of that method fail, in order; a lease is such a task.
     pub task_faults: Vec<TaskFault>,
     /// How long a guest takes to shut down.
     pub guest_shutdown_milliseconds: u64,
     /// Merging after RemoveSnapshot and in ConsolidateVMDisks fails: the redo logs stay and `consolidationNeeded` is set.
     pub consolidation_fails: bool,
+
+    /// A lease that hears no progress for so long ends.
+    pub lease_timeout_milliseconds: u64,
 
     /// At most so many extents in one reply of QueryChangedDiskAreas.
     pub changes_extents_max: usize,
@@ -108,7 +111,8 @@ impl Default for Knobs {
             task_faults: Vec::new(),
             guest_shutdown_milliseconds: 200,
             consolidation_fails: false,
-            changes_extents_max: 2000, // What every field report shows.
+            lease_timeout_milliseconds: 300 * 1000, // What vCenter tells in `leaseTimeout`.
+            changes_extents_max: 2000,              // What every field report shows.
             changes_window_bytes: None,
             changes_hidden_extents: Vec::new(),
             changes_hidden_pages: Vec::new(),

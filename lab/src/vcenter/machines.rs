@@ -49,6 +49,7 @@ fn empty(centre: &Datacentre, spec: &VmSpec) -> Result<Vm> {
         instance_uuid: state.uuid(),
         guest_id: spec.guest_id.clone(),
         firmware: spec.firmware.clone(),
+        secure_boot: spec.secure_boot,
         cpus: spec.cpus,
         memory_mebibytes: spec.memory_mebibytes,
         mac: format!("00:50:56:{:02x}:{:02x}:{:02x}", mac[0] & 0x3f, mac[1], mac[2]),
@@ -190,11 +191,15 @@ fn switch(centre: &Datacentre, vm_id: &str, from: Power, to: Power) -> Result<()
     let mut state = centre.state();
     let vm = state.vms.get_mut(vm_id).ok_or_else(|| Fault::not_found(vm_id))?;
     if vm.power != from {
-        let message = "The attempted operation cannot be performed in the current state.";
-        return Err(Fault::new("InvalidPowerState", message).with("requestedState", from.value()).with("existingState", vm.power.value()));
+        return Err(wrong_power(from, vm.power));
     }
     vm.power = to;
     Ok(())
+}
+
+pub(super) fn wrong_power(requested: Power, existing: Power) -> Fault {
+    let message = "The attempted operation cannot be performed in the current state.";
+    Fault::new("InvalidPowerState", message).with("requestedState", requested.value()).with("existingState", existing.value())
 }
 
 impl Power {
@@ -212,10 +217,7 @@ pub(super) fn shut_down_guest(centre: &Arc<Datacentre>, vm_id: &str) -> Result<(
     let state = centre.state();
     let vm = state.vms.get(vm_id).ok_or_else(|| Fault::not_found(vm_id))?;
     if vm.power != Power::On {
-        let message = "The attempted operation cannot be performed in the current state.";
-        return Err(Fault::new("InvalidPowerState", message)
-            .with("requestedState", Power::On.value())
-            .with("existingState", vm.power.value()));
+        return Err(wrong_power(Power::On, vm.power));
     }
     if !vm.tools {
         return Err(Fault::new(

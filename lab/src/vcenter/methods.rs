@@ -4,7 +4,7 @@ use super::changes::{self, Query};
 use super::properties;
 use super::session::Session;
 use super::snapshots::{self, Children, Merge};
-use super::{Datacentre, collector, machines, task, updates};
+use super::{Datacentre, collector, lease, machines, task, updates};
 use crate::soap::{Arguments, Fault, Moref, Object, Request, Value};
 use std::sync::Arc;
 
@@ -77,6 +77,11 @@ pub(super) async fn perform(centre: &Arc<Datacentre>, session: &Session, request
             machines::shut_down_guest(centre, &this.id).map(|()| None)
         }
         "QueryChangedDiskAreas" => query_changed_disk_areas(centre, this.id, arguments).await,
+        "ExportVm" => lease::export(centre, "ExportVm", this, arguments),
+        "ExportSnapshot" => lease::export(centre, "ExportSnapshot", this, arguments),
+        "HttpNfcLeaseProgress" => lease::progress(centre, &this.id, arguments),
+        "HttpNfcLeaseComplete" => lease::complete(centre, &this.id, arguments),
+        "HttpNfcLeaseAbort" => lease::abort(centre, &this.id, arguments),
         other => Err(Fault::unimplemented(&format!("the method {other}"))),
     }
 }
@@ -96,8 +101,10 @@ fn expected_this(method: &str) -> Option<&'static str> {
         "CreateContainerView" => "ViewManager",
         "DestroyView" => "ContainerView",
         "HasPrivilegeOnEntities" => "AuthorizationManager",
-        "RemoveSnapshot_Task" => "VirtualMachineSnapshot",
-        "CreateSnapshot_Task"
+        "RemoveSnapshot_Task" | "ExportSnapshot" => "VirtualMachineSnapshot",
+        "HttpNfcLeaseProgress" | "HttpNfcLeaseComplete" | "HttpNfcLeaseAbort" => "HttpNfcLease",
+        "ExportVm"
+        | "CreateSnapshot_Task"
         | "ConsolidateVMDisks_Task"
         | "ReconfigVM_Task"
         | "PowerOnVM_Task"
@@ -116,6 +123,7 @@ fn needed_privilege(method: &str) -> Option<&'static str> {
         "PowerOnVM_Task" => "VirtualMachine.Interact.PowerOn",
         "PowerOffVM_Task" | "ShutdownGuest" => "VirtualMachine.Interact.PowerOff",
         "QueryChangedDiskAreas" => "VirtualMachine.Provisioning.DiskRandomRead",
+        "ExportVm" | "ExportSnapshot" => "VApp.Export",
         _ => return None,
     })
 }

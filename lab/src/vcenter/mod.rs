@@ -3,8 +3,10 @@
 //! ```text
 //!   /sdk ────▶ sdk ─▶ methods ─┬▶ collector, updates ─▶ properties ─┐
 //!                              ├▶ task ─▶ snapshots, machines ──────┼─▶ inventory (state) ─▶ disk (files)
-//!                              └▶ changes ──────────────────────────┤
-//!   /folder ─▶ folder ──────────────────────────────────────────────┘
+//!                              ├▶ changes ──────────────────────────┤
+//!                              └▶ lease ────────────────────────────┤
+//!   /folder ─▶ folder ──────────────────────────────────────────────┤
+//!   /nfc ────▶ nfc ─▶ lease (what may be read) ─▶ vmdk (the stream) ┘
 //! ```
 //!
 //! It is stricter than most simulators: what a real vCenter refuses is refused, and what the lab does not know is
@@ -17,8 +19,10 @@ mod folder;
 mod handle;
 mod inventory;
 mod knobs;
+mod lease;
 mod machines;
 mod methods;
+mod nfc;
 mod properties;
 mod sdk;
 mod session;
@@ -143,6 +147,7 @@ async fn route(centre: &Arc<Datacentre>, request: http::Request<Incoming>) -> An
         }
         (&Method::POST, "/sdk" | "/sdk/") => sdk::answer(centre, request).await,
         (_, path) if path.starts_with("/folder") => folder::answer(centre, request).await,
+        (_, path) if path.starts_with("/nfc") => nfc::answer(centre, request).await,
         _ => Ok(text(StatusCode::NOT_FOUND, format!("the lab has nothing at {path}"))),
     }
 }

@@ -53,6 +53,9 @@ pub struct VmSpec {
     /// `bios` or `efi`.
     #[serde(default = "defaults::firmware")]
     pub firmware: String,
+    /// Means something with `efi` only.
+    #[serde(default)]
+    pub secure_boot: bool,
     #[serde(default = "defaults::cpus")]
     pub cpus: i32,
     #[serde(default = "defaults::memory_mebibytes")]
@@ -100,6 +103,7 @@ impl VmSpec {
             datastore: defaults::datastore(),
             guest_id: defaults::guest_id(),
             firmware: defaults::firmware(),
+            secure_boot: false,
             cpus: defaults::cpus(),
             memory_mebibytes: defaults::memory_mebibytes(),
             powered_on: true,

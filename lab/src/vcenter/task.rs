@@ -35,33 +35,9 @@ pub(super) fn start<F>(
 where
     F: Future<Output = Result<Option<Moref>, Fault>> + Send + 'static,
 {
-    let (planned_fault, delay, polls) = centre
-        .with_knobs(|knobs: &mut Knobs| (knobs.next_task_fault(method), Duration::from_millis(knobs.task_milliseconds), knobs.task_polls));
-    let id = {
-        let mut state = centre.state();
-        let id = format!("task-{}", state.next_number());
-        let vm = state.vms.get_mut(vm_id).ok_or_else(|| Fault::not_found(vm_id))?;
-        if let Some(running) = &vm.busy {
-            let message = "Another task is already in progress.";
-            return Err(Fault::new("TaskInProgress", message).with("task", Moref::new("Task", running)));
-        }
-        vm.busy = Some(id.clone());
-        vm.recent_tasks.insert(0, id.clone());
-        vm.recent_tasks.truncate(RECENT_MAX);
-        let task = Task {
-            id: id.clone(),
-            description,
-            method,
-            vm: vm_id.to_owned(),
-            vm_name: vm.name.clone(),
-            queued: jiff::Timestamp::now(),
-            completed: None,
-            outcome: None,
-            polls_left: polls,
-        };
-        remember(&mut state, task);
-        id
-    };
+    let (planned_fault, delay) =
+        centre.with_knobs(|knobs: &mut Knobs| (knobs.next_task_fault(method), Duration::from_millis(knobs.task_milliseconds)));
+    let id = begin(centre, vm_id, method, description)?;
     let work = work(centre.clone());
     let (centre, vm_id, task_id) = (centre.clone(), vm_id.to_owned(), id.clone());
     tokio::spawn(async move {
@@ -70,16 +46,47 @@ where
             Some(fault) => Err(named_fault(&fault)),
             None => work.await,
         };
-        let mut state = centre.state();
-        if let Some(vm) = state.vms.get_mut(&vm_id) {
-            vm.busy = None;
-        }
-        if let Some(task) = state.tasks.get_mut(&task_id) {
-            task.outcome = Some(outcome);
-            task.completed = Some(jiff::Timestamp::now());
-        }
+        end(&mut centre.state(), &vm_id, &task_id, outcome);
     });
     Ok(Value::Moref(Moref::new("Task", &id)))
+}
+
+/// A task that runs until somebody ends it.
+pub(super) fn begin(centre: &Datacentre, vm_id: &str, method: &'static str, description: &'static str) -> Result<String, Fault> {
+    let polls_left = centre.with_knobs(|knobs| knobs.task_polls);
+    let mut state = centre.state();
+    let id = format!("task-{}", state.next_number());
+    let vm = state.vms.get_mut(vm_id).ok_or_else(|| Fault::not_found(vm_id))?;
+    if let Some(running) = &vm.busy {
+        let message = "Another task is already in progress.";
+        return Err(Fault::new("TaskInProgress", message).with("task", Moref::new("Task", running)));
+    }
+    vm.busy = Some(id.clone());
+    vm.recent_tasks.insert(0, id.clone());
+    vm.recent_tasks.truncate(RECENT_MAX);
+    let task = Task {
+        id: id.clone(),
+        description,
+        method,
+        vm: vm_id.to_owned(),
+        vm_name: vm.name.clone(),
+        queued: jiff::Timestamp::now(),
+        completed: None,
+        outcome: None,
+        polls_left,
+    };
+    remember(&mut state, task);
+    Ok(id)
+}
+
+pub(super) fn end(state: &mut State, vm_id: &str, task_id: &str, outcome: Result<Option<Moref>, Fault>) {
+    if let Some(vm) = state.vms.get_mut(vm_id) {
+        vm.busy = None;
+    }
+    if let Some(task) = state.tasks.get_mut(task_id) {
+        task.outcome = Some(outcome);
+        task.completed = Some(jiff::Timestamp::now());
+    }
 }
 
 fn remember(state: &mut State, task: Task) {
@@ -90,7 +97,7 @@ fn remember(state: &mut State, task: Task) {
 }
 
 /// A fault that a knob names. The list is closed so that a misspelt knob is noticed.
-fn named_fault(name: &str) -> Fault {
+pub(super) fn named_fault(name: &str) -> Fault {
     const KNOWN: [&str; 7] = [
         "ApplicationQuiesceFault",
         "FilesystemQuiesceFault",

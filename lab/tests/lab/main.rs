@@ -3,8 +3,10 @@
 mod changes;
 mod control;
 mod folder;
+mod lease;
 mod replica;
 mod snapshots;
 mod soap;
 mod store;
 mod support;
+mod vmdk;

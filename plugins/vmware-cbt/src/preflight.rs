@@ -1,16 +1,21 @@
 //! What stands in the way of replicating a VM. Nothing is touched; every finding has a stable code and a remedy.
 
+mod rights;
+mod space;
+
 use transload_guest::fault::Fault;
 
 use crate::devices::{self, Disk};
+use crate::folder::DatastorePath;
 use crate::properties::Object;
 use crate::session::Vcenter;
 use crate::settings::Settings;
 use crate::snapshots;
 use crate::words::{Finding, Severity, VmRef};
 
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "name",
+    "datastore",
     "snapshot",
     "config.template",
     "config.version",
@@ -31,17 +36,32 @@ const PATHS: [&str; 15] = [
 const HARDWARE_MIN: u32 = 7;
 
 pub fn check(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
-    let object = vcenter.proven(vm, &format!("check {}", vcenter.called(&vm.id)), &PATHS)?;
-    findings(&object, vcenter.settings)
+    let doing = format!("check {}", vcenter.called(&vm.id));
+    let object = vcenter.proven(vm, &doing, &PATHS)?;
+    let disks = devices::disks(object.items("config.hardware.device"))?;
+    let stores = stores_of(vcenter, &doing, &object, &disks)?;
+    let mut report = Report { subject: object.text("name").unwrap_or(&object.moref.value).to_owned(), findings: Vec::new() };
+    rights::of_account(vcenter, &doing, &object, &stores, &mut report)?;
+    of_machine(&object, &mut report);
+    of_tracking(&object, &disks, &mut report);
+    of_snapshots(&object, vcenter.settings, &mut report);
+    of_hardware(&object, &disks, vcenter.settings, &mut report);
+    space::of_datastores(&stores, &mut report);
+    facts(&object, &mut report);
+    Ok(report.findings)
 }
 
-fn findings(object: &Object, settings: &Settings) -> Result<Vec<Finding>, Fault> {
-    let mut report = Report { subject: object.text("name").unwrap_or(&object.moref.value).to_owned(), findings: Vec::new() };
+/// The datastores that its disks lie on. Those of a mounted image or of its swap file grow no snapshot, and nothing is read there.
+fn stores_of(vcenter: &Vcenter<'_>, doing: &str, object: &Object, disks: &[Disk]) -> Result<Vec<Object>, Fault> {
+    let names: Vec<String> = disks.iter().filter_map(|disk| Some(DatastorePath::parse(&disk.backing.file)?.datastore)).collect();
+    let paths = ["name", space::FREE, space::CAPACITY];
+    let mut stores = vcenter.read_many(doing, "Datastore", &object.morefs("datastore"), &paths)?;
+    stores.retain(|store| store.text("name").is_some_and(|name| names.iter().any(|known| known == name)));
+    Ok(stores)
+}
+
+fn of_hardware(object: &Object, disks: &[Disk], settings: &Settings, report: &mut Report) {
     let hardware = object.items("config.hardware.device");
-    let disks = devices::disks(hardware)?;
-    of_machine(object, &mut report);
-    of_tracking(object, &disks, &mut report);
-    of_snapshots(object, settings, &mut report);
     for controller in devices::shared_buses(hardware) {
         report.blocking(
             "bus-sharing",
@@ -63,11 +83,9 @@ fn findings(object: &Object, settings: &Settings) -> Result<Vec<Finding>, Fault>
     if disks.is_empty() {
         report.blocking("no-disks", "It has no virtual disks.".to_owned(), "There is nothing to replicate; leave it out.");
     }
-    for disk in &disks {
-        of_disk(disk, settings, &mut report);
+    for disk in disks {
+        of_disk(disk, settings, report);
     }
-    facts(object, &mut report);
-    Ok(report.findings)
 }
 
 fn of_machine(object: &Object, report: &mut Report) {

@@ -253,14 +253,20 @@ impl Scene {
             "RetrieveServiceContent" => {
                 r#"<returnval><rootFolder type="Folder">group-d1</rootFolder><propertyCollector type="PropertyCollector">pc</propertyCollector>
                    <viewManager type="ViewManager">vm</viewManager><about><fullName>VMware vCenter Server 8.0.2 build-1</fullName></about>
-                   <sessionManager type="SessionManager">sm</sessionManager></returnval>"#
+                   <sessionManager type="SessionManager">sm</sessionManager>
+                   <authorizationManager type="AuthorizationManager">am</authorizationManager></returnval>"#
             }
             "Login" => {
                 self.logins.set(self.logins.get() + 1);
                 let cookie = format!("vmware_soap_session=\"s{}\"; Path=/; HttpOnly; Secure", self.logins.get());
-                return http(200, &[("set-cookie", &cookie)], &envelope("<LoginResponse/>"));
+                return http(
+                    200,
+                    &[("set-cookie", &cookie)],
+                    &envelope("<LoginResponse><returnval><key>52-key</key></returnval></LoginResponse>"),
+                );
             }
-            "Logout" | "DestroyView" => "",
+            // Says nothing of any right, so none is found to be lacking.
+            "Logout" | "DestroyView" | "HasPrivilegeOnEntities" => "",
             _ => panic!("the test did not expect {verb}: {haystack}"),
         };
         http(200, &[], &envelope(&format!("<{verb}Response>{inner}</{verb}Response>")))

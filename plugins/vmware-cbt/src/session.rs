@@ -31,7 +31,15 @@ pub struct Login {
     pub root_folder: Moref,
     pub property_collector: Moref,
     pub view_manager: Moref,
+    pub authorization: Option<Authorization>,
     session_manager: Moref,
+}
+
+/// Who knows what the account may do, and what the session is called in that question. Not every server has one.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Authorization {
+    pub manager: Moref,
+    pub session: String,
 }
 
 /// The cookie is as good as the password while it lives.
@@ -130,6 +138,8 @@ impl Vcenter<'_> {
         // A server may set a cookie at the first request already and keep it at Login.
         let login = wire.post(&version, answer.cookie.as_deref(), "log in", &call)?;
         let cookie = login.cookie.or(answer.cookie);
+        let session = login.element.at(&["returnval", "key"]).map(|key| key.text().to_owned());
+        let manager = content.child("authorizationManager").and_then(Moref::read);
         Ok(Login {
             cookie: cookie
                 .ok_or_else(|| Fault::corrupt(format!("{} accepted the login without a session cookie.", self.settings.origin)))?,
@@ -138,6 +148,7 @@ impl Vcenter<'_> {
             root_folder: part("rootFolder")?,
             property_collector: part("propertyCollector")?,
             view_manager: part("viewManager")?,
+            authorization: manager.zip(session).map(|(manager, session)| Authorization { manager, session }),
             session_manager,
         })
     }

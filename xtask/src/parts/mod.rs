@@ -2,6 +2,7 @@
 
 mod debian;
 pub mod python;
+pub mod qemu;
 pub mod seaweedfs;
 pub mod vcsim;
 pub mod wasm_target;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::parts::{Install, Part, python, vcsim, wasm_target};
+use crate::parts::{Install, Part, python, qemu, vcsim, wasm_target};
 use crate::workspace::Workspace;
 use tally::Tally;
 
@@ -29,7 +29,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "unit",
         what: "formatting, clippy, and the tests of every crate (the plugins as native code)",
-        parts: &[wasm_target::PART],
+        parts: &[wasm_target::PART, qemu::PART],
         run: unit::run,
     },
     Suite { name: "sim", what: "the engine in memory under seeds, with crashes at every effect", parts: &[], run: simulation::run },

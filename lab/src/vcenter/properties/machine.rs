@@ -66,7 +66,7 @@ fn config(vm: &Vm, hardware: Object) -> Object {
             Object::new("VirtualMachineBootOptions")
                 .with("bootDelay", 0i64)
                 .with("enterBIOSSetup", false)
-                .with("efiSecureBootEnabled", false)
+                .with("efiSecureBootEnabled", vm.secure_boot)
                 .with("bootRetryEnabled", false)
                 .with("bootRetryDelay", 10000i64),
         )

@@ -19,6 +19,7 @@ pub(super) fn of(state: &mut State, session: &str, moref: &Moref) -> Result<Obje
         "VirtualMachine" => state.vms.get(&moref.id).map(|vm| machine::virtual_machine(state, vm)),
         "VirtualMachineSnapshot" => state.snapshot(&moref.id).map(|(vm, snapshot)| machine::snapshot(vm, snapshot)),
         "Task" => state.tasks.get_mut(&moref.id).map(|task| Object::new("Task").with("info", task.info())),
+        "HttpNfcLease" => state.leases.get(&moref.id).map(|lease| lease.object()),
         "ContainerView" => {
             state.views.get(&moref.id).map(|members| Object::new("ContainerView").with("view", Value::morefs(members.iter().cloned())))
         }

@@ -2,9 +2,17 @@
 
 use e2e::agent::text;
 use e2e::claims::outcome;
-use e2e::{Agent, MIB, Site};
+use e2e::{Agent, MIB, Said, Site};
 use lab::Workload;
-use lab::vcenter::{FolderFault, Spoil, TaskFault};
+use lab::vcenter::{DiskSpec, FolderFault, Spoil, TaskFault, VmSpec};
+
+/// What `check` says at a step that is well.
+fn note(said: &Said, what: &str) -> String {
+    let json = said.json();
+    let steps = json["steps"].as_array().expect("check answers steps");
+    let found = steps.iter().find(|step| step["what"] == what && step["ok"] == true);
+    text(&found.unwrap_or_else(|| panic!("no step {what}: {json:#}"))["message"]).to_owned()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_expire_and_reads_that_break_cost_time_and_nothing_else() {
@@ -116,14 +124,61 @@ async fn a_merge_that_fails_is_made_up_for_and_a_guest_that_cannot_be_quiesced_i
 async fn a_right_that_is_missing_is_named_and_nothing_is_touched_until_it_is_given() {
     let site = Site::small(16 * MIB, 2_000_000).await;
     let vcenter = site.lab.vcenter();
-    vcenter.set_knobs(|knobs| knobs.denied_privileges = vec!["VirtualMachine.State.CreateSnapshot".to_owned()]);
-    let agent = Agent::start(&site.setup(&["db01"])).await;
+    let setup = site.setup(&["db01"]);
+    let denied = |rights: &[&str]| {
+        vcenter.set_knobs(|knobs| knobs.denied_privileges = rights.iter().map(|right| (*right).to_owned()).collect());
+        setup.check()
+    };
+    // What a cutover will need stops nothing yet.
+    let said = denied(&["VirtualMachine.Interact.PowerOff"]);
+    assert_eq!((said.code, said.failed_steps()), (0, vec![]), "{said:?}");
+    assert!(note(&said, "vc1: db01 (right-for-cutover-missing)").contains("VirtualMachine.Interact.PowerOff on db01"), "{said:?}");
+    let said = denied(&["VirtualMachine.State.CreateSnapshot", "Datastore.FileManagement"]);
+    let failed = said.failed_steps();
+    assert_eq!((said.code, failed.len()), (3, 2), "{failed:?}");
+    for (failed, right, on) in
+        [(&failed[0], "VirtualMachine.State.CreateSnapshot", "db01"), (&failed[1], "Datastore.FileManagement", "SSD pool 01")]
+    {
+        assert!(failed.contains(&format!("{} lacks {right} on {on}", vcenter.user())), "{failed}");
+        assert!(failed.contains(&format!("Give the account {right} on {on} (")), "{failed}");
+    }
+    let agent = Agent::start(&setup).await;
     let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
     println!("{trouble:#}");
     assert!(text(&trouble["fault"]["message"]).contains("VirtualMachine.State.CreateSnapshot"), "{trouble:#}");
+    let counters = vcenter.counters();
+    assert!(!counters.calls.contains_key("ReconfigVM_Task") && !counters.calls.contains_key("CreateSnapshot_Task"), "{counters:?}");
     vcenter.set_knobs(|knobs| knobs.denied_privileges.clear());
     agent.until("db01", "a recovery point", |vm| vm["point"]["cycle"].as_u64()).await;
     agent.until("db01", "rest", |vm| text(&vm["state"]).starts_with("idle").then_some(())).await;
     site.assert_replica(&agent, "db01", agent.newest("db01")).await;
     site.assert_no_snapshot();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_notes_what_a_target_must_know_and_how_much_room_there_is() {
+    const GIB: u64 = 1 << 30;
+    let machine = VmSpec::new("db01", vec![DiskSpec::with_files(16 * MIB, 2_000_000)]);
+    let site =
+        Site::with(vec![VmSpec { firmware: "efi".into(), secure_boot: true, guest_id: "windows2022srvNext_64Guest".into(), ..machine }])
+            .await;
+    let setup = site.setup(&["db01"]);
+    let said = setup.check();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(note(&said, "vc1: db01 (guest-os)"), "Its guest is windows2022srvNext_64Guest.");
+    assert_eq!(note(&said, "vc1: db01 (firmware)"), "Its firmware is EFI with secure boot.");
+    let placed = note(&said, "vc1: datastore SSD pool 01");
+    assert_eq!(placed, "200.00 GiB of 200.00 GiB are free; snapshots of this VM hold 0 B");
+    assert!(!said.out.contains("datastore-nearly-full"), "{said:?}");
+
+    // A warning and no obstacle: the agent replicates.
+    site.lab.vcenter().set_datastore_capacity("SSD pool 01", 8 * GIB).unwrap();
+    site.lab.vcenter().create_snapshot("db01", "transload-room").await.unwrap();
+    site.guest_writes("db01", Workload::Scattered { writes: 16, bytes: 65536 }, 1).await;
+    let said = setup.check();
+    assert_eq!(said.code, 0, "{said:?}");
+    let warned = note(&said, "vc1: db01 (datastore-nearly-full)");
+    assert!(warned.starts_with("SSD pool 01 has 7.9 GiB of 8.0 GiB free;"), "{warned}");
+    let placed = note(&said, "vc1: datastore SSD pool 01");
+    assert!(placed.contains(" of 8.00 GiB are free; snapshots of this VM hold ") && !placed.ends_with("hold 0 B"), "{placed}");
 }
