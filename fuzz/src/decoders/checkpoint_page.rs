@@ -1,13 +1,21 @@
 //! A checkpoint page that is read is one that would be written again with the same meaning.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use transload::log::page::{PageKind, decode, encode};
 use transload::model::{BLOCK, DiskSize};
 
-fuzz_target!(|bytes: &[u8]| {
-    let size = DiskSize::new(300 * BLOCK + 70_144).expect("a real size");
-    if let Ok(page) = decode(bytes, size, PageKind::Checkpoint) {
-        assert_eq!(decode(&encode(&page), size, PageKind::Checkpoint).expect("what was read can be written"), page);
+use super::{golden, unhex};
+use crate::Outcome;
+
+pub fn feed(bytes: &[u8]) -> Outcome {
+    // The disk of the golden files.
+    let size = DiskSize::new(200 * BLOCK + 3 * 512).expect("a real size");
+    let page = decode(bytes, size, PageKind::Checkpoint);
+    if let Ok(page) = &page {
+        assert_eq!(&decode(&encode(page), size, PageKind::Checkpoint).expect("what was read can be written"), page);
     }
-});
+    Outcome::of(&page)
+}
+
+pub fn examples() -> Vec<Vec<u8>> {
+    vec![unhex(golden!("checkpoint-page.hex"))]
+}

@@ -1,11 +1,18 @@
 //! A commit that is read is one that would be written again with the same meaning.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use transload::model::commit::Commit;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(commit) = Commit::decode(bytes) {
-        assert_eq!(Commit::decode(&commit.encode()).expect("what was read can be written"), commit);
+use super::golden;
+use crate::Outcome;
+
+pub fn feed(bytes: &[u8]) -> Outcome {
+    let commit = Commit::decode(bytes);
+    if let Ok(commit) = &commit {
+        assert_eq!(&Commit::decode(&commit.encode()).expect("what was read can be written"), commit);
     }
-});
+    Outcome::of(&commit)
+}
+
+pub fn examples() -> Vec<Vec<u8>> {
+    vec![golden!("commit.json").into()]
+}

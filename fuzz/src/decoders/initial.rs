@@ -1,8 +1,18 @@
-//! An announcement of an initial copy is read or refused.
-#![no_main]
+//! An announcement of an initial copy that is read is one that would be written again with the same meaning.
 
-use libfuzzer_sys::fuzz_target;
+use transload::log::initial::InitialCopy;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = transload::log::initial::InitialCopy::decode(bytes);
-});
+use super::golden;
+use crate::Outcome;
+
+pub fn feed(bytes: &[u8]) -> Outcome {
+    let copy = InitialCopy::decode(bytes);
+    if let Ok(copy) = &copy {
+        assert_eq!(&InitialCopy::decode(&copy.encode()).expect("what was read can be written"), copy);
+    }
+    Outcome::of(&copy)
+}
+
+pub fn examples() -> Vec<Vec<u8>> {
+    vec![golden!("initial.json").into()]
+}

@@ -1,8 +1,15 @@
 //! store.json is read or refused.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use transload::log::keys::decode_store;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = transload::log::keys::decode_store(bytes);
-});
+use super::golden;
+use crate::Outcome;
+
+pub fn feed(bytes: &[u8]) -> Outcome {
+    let store = decode_store(bytes);
+    Outcome::of(&store)
+}
+
+pub fn examples() -> Vec<Vec<u8>> {
+    vec![golden!("store.json").into()]
+}
