@@ -8,12 +8,17 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use transload::api::command::{Command, Reply, Verified, VerifiedDisk};
+use transload::log::checkpoint::{self, Checkpoint, CheckpointDisk};
 use transload::log::digest::cell_digest;
 use transload::log::initial::InitialCopy;
 use transload::log::keys::{self, Unlock};
+use transload::log::owner::Claim;
 use transload::log::page::{self, BlockEntry, Body, Encoding, Entry, ManifestPage, PageKind, SegmentName};
 use transload::log::planned;
-use transload::log::seal::{BlockPlace, Role, Sealed, Sealer};
+use transload::log::registry::VmEntry;
+use transload::log::relayed::RelayedCommand;
+use transload::log::seal::{BlockPlace, DataKey, Role, Sealed, Sealer};
 use transload::log::sink::{EntriesPage, Sink, SinkDescription};
 use transload::model::commit::{
     AppliedDisk, BadBlocks, Commit, DiskCommit, Layer, Mode, PointRef, Receipt, RejectCode, Rejection, Sha, Verdict,
@@ -235,21 +240,74 @@ fn receipts_are_written_like_this() {
 }
 
 #[test]
-fn a_checkpoint_is_read_like_this() {
-    let checkpoint = transload::log::checkpoint::Checkpoint {
-        format: 1,
-        vm: "vcenter-1-db01".into(),
-        point: point(24),
-        disks: vec![transload::log::checkpoint::CheckpointDisk {
-            disk: "scsi0-0".into(),
-            size: size(),
-            pages: 3,
-            pages_digest: Sha::of(b"pages"),
-        }],
-    };
-    let bytes = serde_json::to_vec(&checkpoint).unwrap();
+fn a_checkpoint_is_written_like_this() {
+    let disk = CheckpointDisk { disk: "scsi0-0".into(), size: size(), pages: 3, pages_digest: Sha::of(b"pages") };
+    let checkpoint = Checkpoint { format: 1, vm: "vcenter-1-db01".into(), point: point(24), disks: vec![disk] };
+    let bytes = checkpoint::encode(&checkpoint);
     golden("checkpoint.json", &bytes);
-    assert_eq!(transload::log::checkpoint::decode(&bytes).unwrap(), checkpoint);
+    assert_eq!(checkpoint::decode(&bytes).unwrap(), checkpoint);
+}
+
+/// A checkpoint's block may have several entries, and a body more cells than are taken from it.
+#[test]
+fn a_checkpoint_page_is_encoded_like_this() {
+    let body = |cycle, cells| {
+        let segment = SegmentName { cycle: CycleNumber(cycle), attempt: Attempt(1), number: 0, random: cycle };
+        Some(Body { segment, offset: 9, length: 70_000, encoding: Encoding::Raw, cells: CellMask(cells) })
+    };
+    let block = |block, data, zero, body, digest| {
+        let digests = vec![Digest([digest; 16])];
+        Entry::Block(BlockEntry { block, data: CellMask(data), zero: CellMask(zero), same: CellMask::NONE, body, digests })
+    };
+    let entries = vec![Entry::Zeros { block: 0, count: 7 }, block(7, 1, 0xfffc, body(2, 0b111), 1), block(7, 0b10, 0, body(5, 0b10), 2)];
+    let page = ManifestPage { from_block: 0, to_block: 8, entries };
+    let bytes = page::encode(&page);
+    golden("checkpoint-page.hex", &bytes);
+    assert_eq!(page::decode(&bytes, size(), PageKind::Checkpoint).unwrap(), page);
+    assert!(page::decode(&bytes, size(), PageKind::Manifest).is_err(), "a manifest says each block once");
+}
+
+#[test]
+fn an_owner_and_a_registered_vm_are_written_like_this() {
+    golden("owner.json", &Claim::new([0xa5; 16], "2026-01-02T03:04:05.678Z".parse().unwrap()).encode());
+    let entry = VmEntry::new("vcenter-1-db01".into(), "db01".to_owned(), "vcenter-1".to_owned());
+    golden("vm-entry.json", &entry.encode());
+    assert_eq!(VmEntry::decode(&entry.encode()).unwrap(), entry);
+}
+
+#[test]
+fn a_command_and_its_reply_are_written_like_this() {
+    let command = Command::Verify { vm: "db01".to_owned(), point: Some(CycleNumber(4)) };
+    let relayed = RelayedCommand::new(0x0123_4567_89ab_cdef, serde_json::to_string(&command).unwrap());
+    golden("command.json", &relayed.encode());
+    assert_eq!(RelayedCommand::decode(&relayed.encode()).unwrap(), relayed);
+    let disk = VerifiedDisk { disk: "scsi0-0".to_owned(), cells: 3203, differing_blocks: vec![7], unreadable_blocks: Vec::new() };
+    let reply = Reply::Verified(Verified { vm: "db01".to_owned(), point: CycleNumber(4), equal: false, disks: vec![disk] });
+    let bytes = serde_json::to_vec(&reply).unwrap();
+    golden("reply.json", &bytes);
+    assert_eq!(serde_json::from_slice::<Reply>(&bytes).unwrap(), reply);
+}
+
+/// Which object is sealed as which role is part of the format: an object of another role does not open.
+#[test]
+fn each_role_seals_differently() {
+    let sealer = Sealer::new(&DataKey::random(&mut Random::from_seed(3).fork()), [1; 16], [2; 16]);
+    let roles = [
+        Role::Store,
+        Role::Owner,
+        Role::Planned,
+        Role::Page,
+        Role::Commit,
+        Role::Receipt,
+        Role::Checkpoint,
+        Role::Command,
+        Role::Reply,
+        Role::Spool,
+        Role::Vm,
+        Role::Initial,
+    ];
+    let sealed = roles.map(|role| sealer.seal_object(role, "a key", b"the same", &mut Random::from_seed(4).fork()));
+    golden("sealed-roles.hex", &sealed.iter().flat_map(|sealed| sealed.bytes().iter().copied()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   memory source ─▶ gateway ─▶ memory sink ─▶ receiver ─▶ memory files
-//!        ▲ guests write          ▲ lost and doubled replies    ▲ writes that were not flushed are lost
-//!        └───────────────── world: virtual time, a seed, and crashes at any step ─────────────────┘
+//!        ▲ guests write          ▲ lost replies, doubled puts  ▲ writes that were not flushed are lost
+//!        └─────────────── world: virtual time, a seed, and a death at every effect ───────────────┘
 //! ```
 //!
 //! Determinism rests on: one thread, tokio's paused clock, biased selects, seeded generators, computations in place, no map with a random

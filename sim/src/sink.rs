@@ -26,6 +26,8 @@ pub struct SinkTrouble {
     pub reply_lost: f64,
     /// A segment is stored with one bit flipped.
     pub damaged: f64,
+    /// A put arrives twice, and the answer to the second is the one that is heard. Reading twice changes nothing and is left out.
+    pub doubled: f64,
 }
 
 #[derive(Clone)]
@@ -96,6 +98,17 @@ impl MemorySink {
         }
     }
 
+    fn create(&self, key: &str, bytes: Bytes) -> Result<(), Fault> {
+        let mut objects = self.objects.lock().expect("no panics here");
+        match objects.contains_key(key) {
+            true => Err(Fault::conflict(format!("{key} exists"))),
+            false => {
+                objects.insert(key.to_owned(), bytes);
+                Ok(())
+            }
+        }
+    }
+
     fn damage(&self, key: &str, bytes: Bytes) -> Bytes {
         if !key.contains("/seg-") || bytes.is_empty() || !self.world.chance(self.trouble.damaged) {
             return bytes;
@@ -130,16 +143,11 @@ impl Sink for MemorySink {
         if spoil {
             stored = stored.slice(..stored.len() - 1);
         }
-        let created = {
-            let mut objects = self.objects.lock().expect("no panics here");
-            match objects.contains_key(key) {
-                true => Err(Fault::conflict(format!("{key} exists"))),
-                false => {
-                    objects.insert(key.to_owned(), stored);
-                    Ok(())
-                }
-            }
-        };
+        let mut created = self.create(key, stored.clone());
+        if self.world.rarely(self.trouble.doubled) {
+            self.world.note(format!("put arrives twice: {key}"));
+            created = self.create(key, stored);
+        }
         self.world.step("after put").await;
         if self.world.chance(self.trouble.reply_lost) || spoil {
             return Err(Fault::unavailable("the reply was lost"));

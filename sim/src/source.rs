@@ -26,6 +26,8 @@ pub struct SourceTrouble {
     pub snapshot_lost: f64,
     /// The login expires.
     pub login_expires: f64,
+    /// A request that changes something arrives twice, and the answer to the second is the one that is heard.
+    pub doubled: f64,
     /// The page of changes that is left out of every so-manieth answer; for tests of completeness.
     pub page_dropped: f64,
 }
@@ -193,6 +195,18 @@ impl MemorySource {
         self.with(|state| state.fault = Some(fault));
     }
 
+    /// Does what a request asks for, now and then as often as it arrives.
+    fn arriving<T>(&self, what: &str, work: impl Fn() -> T) -> T {
+        let first = work();
+        match self.world.rarely(self.trouble.doubled) {
+            true => {
+                self.world.note(format!("request arrives twice: {what}"));
+                work()
+            }
+            false => first,
+        }
+    }
+
     /// Whether this fault was asked for; only once.
     fn misbehaves(&self, fault: SourceFault) -> bool {
         self.with(|state| state.fault.take_if(|asked| *asked == fault)).is_some()
@@ -287,13 +301,13 @@ impl Source for MemorySource {
     }
 
     async fn reset_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
-        self.reset();
+        self.arriving("reset tracking", || self.reset());
         Ok(Outcome::Done(()))
     }
 
     async fn open_snapshot(&self, _vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome<OpenedSnapshot>, Fault> {
         self.world.step("before snapshot").await;
-        let token = self.make_snapshot(tag);
+        let token = self.arriving("open snapshot", || self.make_snapshot(tag));
         self.world.step("after snapshot").await;
         if self.world.chance(self.trouble.reply_lost) {
             return Err(Fault::unavailable("the reply was lost"));
@@ -307,7 +321,7 @@ impl Source for MemorySource {
 
     async fn close_snapshot(&self, token: &SnapshotToken, _closing: Closing) -> Result<Outcome<Vec<DiskMarker>>, Fault> {
         self.world.step("before close").await;
-        self.with(|state| state.snapshots.remove(token.as_str()));
+        self.arriving("close snapshot", || self.with(|state| state.snapshots.remove(token.as_str())));
         self.world.step("after close").await;
         if self.world.chance(self.trouble.reply_lost) {
             return Err(Fault::unavailable("the reply was lost"));
@@ -388,10 +402,11 @@ impl Source for MemorySource {
 
     async fn power(&self, _vm: &VmRef, action: PowerAction) -> Result<Outcome<PowerState>, Fault> {
         self.world.step("power").await;
-        Ok(Outcome::Done(self.with(|state| {
+        let switch = |state: &mut State| {
             state.power = if action == PowerAction::On { PowerState::On } else { PowerState::Off };
             state.power
-        })))
+        };
+        Ok(Outcome::Done(self.arriving("power", || self.with(switch))))
     }
 
     async fn poll(&self, operation: &str) -> Result<Outcome<Ended>, Fault> {

@@ -106,6 +106,11 @@ impl World {
         self.with(|state| state.random.random_bool(probability))
     }
 
+    /// The same, for what was added to the world later: where it never happens nothing is drawn, so that older histories stay as they were.
+    pub fn rarely(&self, probability: f64) -> bool {
+        probability > 0.0 && self.chance(probability)
+    }
+
     pub fn below(&self, bound: u64) -> u64 {
         self.with(|state| state.random.random_range(0..bound))
     }

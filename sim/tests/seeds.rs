@@ -1,4 +1,4 @@
-//! Many seeds, each a history of its own: crashes, lost and doubled replies, damaged segments, guests that never rest. SIM_SEEDS raises
+//! Many seeds, each a history of its own: crashes, lost replies, doubled requests, damaged segments, guests that never rest. SIM_SEEDS raises
 //! their number; `cargo run -p sim -- --seed N` shows one.
 
 use sim::scenario::{Plan, run};
@@ -56,6 +56,17 @@ fn same_seed_same_bytes() {
         assert!(one == other, "seed {seed}: the same history left other objects behind");
     }
     assert!(run(&Plan::from_seed(3)).unwrap() != run(&Plan::from_seed(14)).unwrap());
+}
+
+/// A network that repeats whatever changes something: each object is created by the first arrival, and what is heard is that it exists.
+#[test]
+fn everything_may_arrive_twice() {
+    let mut plan = Plan::calm(vec![3 * 1024 * 1024 + 512, 1024 * 1024], 4);
+    (plan.sink.doubled, plan.source.doubled) = (1.0, 1.0);
+    let played = run(&plan).unwrap_or_else(|what| panic!("{what}"));
+    let doubled = |what: &str| played.trace.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(doubled("put arrives twice"), played.objects.len(), "each object was put once, and arrived twice");
+    assert!(doubled("arrives twice: open snapshot") == 4 && doubled("arrives twice: close snapshot") == 4);
 }
 
 /// The reply to the very first object of a store, the wrapped key, was lost: the store would never begin.

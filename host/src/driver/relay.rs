@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::layout;
+use crate::log::relayed::RelayedCommand;
 use crate::log::seal::Role;
 use crate::log::store::Log;
 use crate::model::{Fault, FaultKind};
@@ -38,9 +39,8 @@ async fn send(log: &Log, command: &str) -> Result<u64, Fault> {
     for _ in 0..NUMBER_TRIES {
         let numbers = log.list(layout::COMMANDS).await?;
         let next = numbers.iter().filter_map(|entry| layout::number_of(&entry.key)).max().unwrap_or(0) + 1;
-        // Two equal commands at one moment would be one object; the mark keeps them apart.
-        let marked = serde_json::json!({ "mark": format!("{:016x}", log.random().number()), "command": command }).to_string();
-        match log.create(Role::Command, &layout::command(next), marked.as_bytes()).await {
+        let relayed = RelayedCommand::new(log.random().number(), command.to_owned());
+        match log.create(Role::Command, &layout::command(next), &relayed.encode()).await {
             Ok(()) => return Ok(next),
             Err(fault) if matches!(fault.kind, FaultKind::Conflict | FaultKind::Corrupt) => continue,
             Err(fault) => return Err(fault),
@@ -68,11 +68,6 @@ impl Folded for Handled {
         self.newest = self.newest.max(number);
         Ok(())
     }
-}
-
-#[derive(Deserialize)]
-struct Marked {
-    command: String,
 }
 
 /// The receiver's ear: hands out commands one by one, and takes the replies.
@@ -128,8 +123,7 @@ impl Ear {
             return Ok(None);
         }
         let bytes = self.log.read(Role::Command, &layout::command(number)).await?;
-        let marked: Marked = serde_json::from_slice(&bytes).map_err(|error| Fault::corrupt(format!("it cannot be read: {error}")))?;
-        Ok(Some(Heard { number, command: marked.command }))
+        Ok(Some(Heard { number, command: RelayedCommand::decode(&bytes)?.command }))
     }
 
     pub async fn reply(&mut self, heard: Heard, reply: &str) -> Result<(), Fault> {

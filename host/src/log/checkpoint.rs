@@ -68,6 +68,10 @@ fn ignored(key: &str, why: &str) -> Option<Checkpoint> {
     None
 }
 
+pub fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    serde_json::to_vec(checkpoint).expect("a checkpoint has only string keys")
+}
+
 pub fn decode(bytes: &[u8]) -> Result<Checkpoint, Fault> {
     let checkpoint: Checkpoint =
         serde_json::from_slice(bytes).map_err(|error| Fault::corrupt(format!("a checkpoint cannot be read: {error}")))?;
@@ -91,8 +95,7 @@ pub async fn write(log: &Log, chain: &Chain) -> Result<Checkpoint, Fault> {
         disks.push(CheckpointDisk { disk: disk.disk.clone(), size: disk.size, pages: count, pages_digest: digest });
     }
     let checkpoint = Checkpoint { format: FORMAT, vm: vm.clone(), point: chain.point_ref(), disks };
-    let bytes = serde_json::to_vec(&checkpoint).expect("a checkpoint has only string keys");
-    log.create(Role::Checkpoint, &layout::checkpoint_done(vm, chain.point().cycle), &bytes).await?;
+    log.create(Role::Checkpoint, &layout::checkpoint_done(vm, chain.point().cycle), &encode(&checkpoint)).await?;
     Ok(checkpoint)
 }
 

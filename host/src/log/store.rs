@@ -14,6 +14,7 @@ use crate::random::Random;
 
 use super::layout::{self, AttemptFolder};
 use super::planned;
+use super::registry::VmEntry;
 use super::seal::{Role, Sealed, Sealer};
 use super::sink::{Entry, Sink};
 use crate::model::commit::{Commit, PointRef, Receipt, Sha};
@@ -124,13 +125,10 @@ impl Log {
         }
     }
 
-    /// The name a VM was registered under; its id when that entry does not open.
+    /// The name a VM was registered under; its id when that entry does not open or cannot be read.
     pub async fn registered_name(&self, vm: &VmId) -> Result<String, Fault> {
         match self.read(Role::Vm, &layout::vm_entry(vm)).await {
-            Ok(bytes) => {
-                let entry: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-                Ok(entry["name"].as_str().unwrap_or(vm.as_str()).to_owned())
-            }
+            Ok(bytes) => Ok(VmEntry::decode(&bytes).map_or_else(|_| vm.to_string(), |entry| entry.name)),
             Err(fault) if matches!(fault.kind, FaultKind::NotFound | FaultKind::Corrupt) => Ok(vm.to_string()),
             Err(fault) => Err(fault),
         }

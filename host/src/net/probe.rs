@@ -1,6 +1,5 @@
 //! Walks to an endpoint step by step, the way real work will, and says for each step how long it took or what to do about it.
 
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +7,11 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::client::{find, untrusted};
-use super::endpoint::{Endpoint, Proxy};
+use super::endpoint::Endpoint;
 use super::origin::Scheme;
 use super::resolve::{ResolveError, Resolver};
 use super::trust::{Pin, Untrusted, client_config};
+use super::tunnel::tunnel;
 use crate::clock::Clock;
 
 /// One step on the way: what was tried, how long it took, what was found or what is wrong.
@@ -31,7 +31,7 @@ pub struct ProbeFailure {
     pub fix: String,
 }
 
-type Walked<T> = Result<(T, String), ProbeFailure>;
+pub(super) type Walked<T> = Result<(T, String), ProbeFailure>;
 
 /// The steps up to the first that fails.
 pub async fn probe(endpoint: &Endpoint, clock: &dyn Clock) -> Vec<ProbeStep> {
@@ -122,34 +122,6 @@ fn connect(addresses: Vec<IpAddr>, port: u16, limit: Duration) -> impl FnOnce() 
         }
         let fix = "check that the service runs, and that firewalls between here and there let this port through".to_owned();
         Err(ProbeFailure { message: format!("no connection ({last})"), fix })
-    }
-}
-
-fn tunnel(mut stream: TcpStream, proxy: &Proxy, authority: &str, limit: Duration) -> Walked<TcpStream> {
-    let failed = |message: String, fix: &str| ProbeFailure { message, fix: fix.to_owned() };
-    let broken = |error: std::io::Error| failed(format!("the proxy broke off: {error}"), "check that this is an HTTP proxy");
-    let mut request = zeroize::Zeroizing::new(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"));
-    if let Some((user, password)) = &proxy.credentials {
-        let login = super::client::basic(user, password.expose());
-        request.push_str(&format!("Proxy-Authorization: {}\r\n", login.to_str().unwrap_or_default()));
-    }
-    request.push_str("\r\n");
-    stream.set_read_timeout(Some(limit)).map_err(broken)?;
-    stream.set_write_timeout(Some(limit)).map_err(broken)?;
-    stream.write_all(request.as_bytes()).map_err(broken)?;
-    let mut head = Vec::new();
-    // Byte by byte, so that nothing behind the head is taken from TLS.
-    while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).map_err(broken)?;
-        head.push(byte[0]);
-    }
-    let line = String::from_utf8_lossy(head.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
-    match line.split(' ').nth(1) {
-        Some("200") => Ok((stream, line)),
-        Some("407") => Err(failed("the proxy wants a login".to_owned(), "set user and password-file of the proxy")),
-        Some("403") => Err(failed(format!("the proxy refuses: {line}"), "have this destination allowed at the proxy")),
-        _ => Err(failed(format!("the proxy answered {line:?}"), "check the proxy, or put the host into no-proxy")),
     }
 }
 

@@ -177,9 +177,8 @@ impl Package {
     pub fn read(folder: &Path) -> Result<Package, Vec<String>> {
         let path = folder.join(MANIFEST_FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| vec![format!("{} cannot be read: {error}", path.display())])?;
-        let manifest: Manifest =
-            strict::parse(&text).map_err(|all| all.into_iter().map(|why| format!("{}: {why}", path.display())).collect::<Vec<_>>())?;
-        manifest.check().map_err(|why| vec![format!("{}: {why}", path.display())])?;
+        let manifest =
+            Manifest::parse(&text).map_err(|all| all.into_iter().map(|why| format!("{}: {why}", path.display())).collect::<Vec<_>>())?;
         let component = read_component(&folder.join(&manifest.component)).map_err(|why| vec![why])?;
         let sha256 = hex(&Sha256::digest(&component));
         if !manifest.sha256.eq_ignore_ascii_case(&sha256) {
@@ -194,6 +193,13 @@ impl Package {
 }
 
 impl Manifest {
+    /// Says everything that is wrong with it, one sentence each.
+    pub fn parse(text: &str) -> Result<Manifest, Vec<String>> {
+        let manifest: Manifest = strict::parse(text)?;
+        manifest.check().map_err(|why| vec![why])?;
+        Ok(manifest)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.component.contains('/') || self.component.starts_with('.') {
             return Err(format!("component {:?} must be a file beside the manifest", self.component));

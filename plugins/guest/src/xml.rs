@@ -74,9 +74,10 @@ impl Element {
     }
 }
 
-/// Text that is safe between tags and in attributes.
+/// Text that is safe between tags and in attributes. A reader takes a bare carriage return for a line's end, and in an attribute a line's
+/// end for a space, so those are written as what they are.
 pub fn escaped(text: &str) -> String {
-    escape(text).into_owned()
+    escape(text).replace('\r', "&#13;").replace('\n', "&#10;").replace('\t', "&#9;")
 }
 
 /// Reads one document. Document types are refused: no reply we know needs one, and entities are how XML attacks its readers.
@@ -190,8 +191,9 @@ mod tests {
 
     #[test]
     fn what_is_escaped_reads_back_the_same() {
-        let nasty = "a<b>&\"c\"'d' & é";
-        assert_eq!(parse(format!("<n>{}</n>", escaped(nasty)).as_bytes()).unwrap().text(), nasty);
+        let nasty = "a<b>&\"c\"'d' & é\r\n\te\rf";
+        let element = parse(format!("<n a=\"{0}\">{0}</n>", escaped(nasty)).as_bytes()).unwrap();
+        assert_eq!((element.text(), element.attribute("a")), (nasty, Some(nasty)));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Refusal {
             "RequestTimeTooSkewed" => self.clocks.sentence(&store),
             "" if self.is_skewed() => self.clocks.sentence(&store),
             "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" if !self.region.is_empty() => {
-                format!("Bucket {bucket} lives in region {}: write that as region in the settings.", self.region)
+                format!("Bucket {bucket} lives in region {}: write that as region in the settings.", short(&self.region))
             }
             "" => match kind {
                 FaultKind::Denied => format!(
@@ -204,9 +204,13 @@ fn kind_of_status(status: u16) -> FaultKind {
     }
 }
 
+/// A store's own words, as far as they are shown to anybody.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect::<String>().trim().to_owned()
+}
+
 /// "NoSuchKey (The specified key does not exist)"; some stores send the code alone, or say it twice.
 fn explained(code: &str, message: &str) -> String {
-    let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect::<String>().trim().to_owned();
     let (code, message) = (short(code), short(message));
     match message.trim_end_matches('.') {
         message if message.is_empty() || message == code => code,
@@ -335,6 +339,14 @@ mod tests {
         assert_eq!(told(403, "Thu, 01 Jan 2026 11:59:00 GMT").kind, FaultKind::Denied);
         assert_eq!(told(404, "Thu, 01 Jan 2026 09:00:00 GMT").kind, FaultKind::NotFound);
         assert_eq!(told(403, "no date").kind, FaultKind::Denied);
+    }
+
+    /// The region went into the sentence as it came, whatever its length.
+    #[test]
+    fn a_region_is_a_few_printable_words() {
+        let region = |name: &str| (name == "x-amz-bucket-region").then(|| format!("eu\u{1b}[2J{}", "x".repeat(9999)));
+        let fault = Refusal::read(301, region, error("PermanentRedirect").as_bytes(), NOON).fault(&settings(), "x");
+        assert!(fault.message.len() < 500 && !fault.message.contains(char::is_control), "{}", fault.message);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn flat_file(bytes: &[u8], size: u64, name: &str) -> Result<String, Fault> {
     if extent.sectors.checked_mul(512) != Some(size) {
         return Err(Fault::corrupt(format!("{name} describes {} sectors, but the disk has {size} bytes.", extent.sectors)));
     }
-    if extent.offset != 0 || extent.file.is_empty() || extent.file.contains('/') {
+    if extent.offset != 0 || matches!(extent.file.as_str(), "" | "." | "..") || extent.file.contains('/') {
         return Err(cannot("its flat file does not lie beside it"));
     }
     Ok(extent.file.clone())
@@ -107,6 +107,7 @@ mod tests {
             ("ffffffff", "", "0 extents"),
             ("ffffffff", "RW 2 FLAT \"a-flat.vmdk\" 128", "beside"),
             ("ffffffff", "RW 2 VMFS \"../other/a-flat.vmdk\"", "beside"),
+            ("ffffffff", "RW 2 VMFS \"..\"", "beside"),
         ] {
             let fault = read(parent, extents).unwrap_err();
             assert_eq!(fault.kind, FaultKind::Unsupported, "{extents}");

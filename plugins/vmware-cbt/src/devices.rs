@@ -1,5 +1,7 @@
 //! A VM's hardware as far as replication cares: disks, the controllers they hang on, network cards.
 
+use std::collections::BTreeSet;
+
 use transload_guest::fault::Fault;
 use transload_guest::xml::Element;
 
@@ -94,14 +96,20 @@ pub fn disks(devices: &[Element]) -> Result<Vec<Disk>, Fault> {
     // A copied VMDK keeps its UUID, so one VM may have it twice: then the UUID alone names no disk.
     let uuids: Vec<Option<String>> = disks.iter().map(|disk| disk.backing.uuid.clone()).collect();
     for disk in &mut disks {
-        let same = uuids.iter().filter(|uuid| uuid.is_some() && **uuid == disk.backing.uuid).count();
+        let is_same =
+            |uuid: &&Option<String>| matches!((uuid, &disk.backing.uuid), (Some(uuid), Some(own)) if uuid.eq_ignore_ascii_case(own));
+        let same = uuids.iter().filter(is_same).count();
         disk.id = match &disk.backing.uuid {
             Some(uuid) if same == 1 => uuid.to_ascii_lowercase(),
             Some(uuid) => format!("{}-{}", uuid.to_ascii_lowercase(), disk.key),
             None => format!("key-{}", disk.key),
         };
     }
-    Ok(disks)
+    let mut ids = BTreeSet::new();
+    match disks.iter().find(|disk| !ids.insert(&disk.id)) {
+        Some(twice) => Err(Fault::corrupt(format!("vCenter described two disks of one VM that are both {}.", twice.id))),
+        None => Ok(disks),
+    }
 }
 
 fn disk(device: &Element, controllers: &[Controller]) -> Result<Disk, Fault> {
@@ -234,6 +242,19 @@ mod tests {
         let two = disk_xml(2001, 1000, 1, 512, "6000c29a", "[ds] a/b.vmdk", None);
         let disks = disks(devices(&format!("{CONTROLLER}{one}{two}")).children()).unwrap();
         assert_eq!((disks[0].id.as_str(), disks[1].id.as_str()), ("6000c29a-2000", "6000c29a-2001"));
+    }
+
+    /// UUIDs that differ in their case were two names for the count and one for the disks.
+    #[test]
+    fn one_uuid_in_two_cases_is_one_and_two_disks_of_one_name_are_refused() {
+        let described = |second: &str, key: u32| {
+            let one = disk_xml(2000, 1000, 0, 512, "6000c29a", "[ds] a/a.vmdk", None);
+            let two = disk_xml(key, 1000, 1, 512, second, "[ds] a/b.vmdk", None);
+            disks(devices(&format!("{CONTROLLER}{one}{two}")).children())
+        };
+        let disks = described("6000C29A", 2001).unwrap();
+        assert_eq!((disks[0].id.as_str(), disks[1].id.as_str()), ("6000c29a-2000", "6000c29a-2001"));
+        assert!(described("6000c29a", 2000).unwrap_err().message.contains("6000c29a-2000"));
     }
 
     #[test]

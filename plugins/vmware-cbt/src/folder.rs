@@ -14,7 +14,10 @@ impl DatastorePath {
     pub fn parse(text: &str) -> Option<DatastorePath> {
         let (datastore, path) = text.strip_prefix('[')?.split_once(']')?;
         let path = path.trim_start();
-        (!datastore.is_empty() && !path.is_empty()).then(|| DatastorePath { datastore: datastore.to_owned(), path: path.to_owned() })
+        // A URL's reader resolves these, and would leave the folder.
+        let climbs = path.split('/').any(|segment| matches!(segment, "." | ".."));
+        (!datastore.is_empty() && !path.is_empty() && !climbs)
+            .then(|| DatastorePath { datastore: datastore.to_owned(), path: path.to_owned() })
     }
 
     /// A file beside this one.
@@ -56,7 +59,7 @@ mod tests {
     fn siblings_stay_in_their_folder_and_half_a_path_is_none() {
         assert_eq!(DatastorePath::parse("[ds] a/b/c.vmdk").unwrap().sibling("c-flat.vmdk").path, "a/b/c-flat.vmdk");
         assert_eq!(DatastorePath::parse("[ds] c.vmdk").unwrap().sibling("d").path, "d");
-        for bad in ["", "ds/a", "[ds]", "[] a", "[ds a"] {
+        for bad in ["", "ds/a", "[ds]", "[] a", "[ds a", "[ds] ../sdk", "[ds] a/./b.vmdk"] {
             assert_eq!(DatastorePath::parse(bad), None, "{bad}");
         }
     }

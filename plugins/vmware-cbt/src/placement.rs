@@ -32,8 +32,8 @@ pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
     Ok(Placement { host, datastores: datastores.collect() })
 }
 
-/// Per datastore: the files of every disk chain above its base, and the snapshots' own files.
-fn snapshot_bytes(layout: &Element) -> BTreeMap<String, u64> {
+/// Per datastore: the files of every disk chain above its base, and the snapshots' own files. From `layoutEx`.
+pub fn snapshot_bytes(layout: &Element) -> BTreeMap<String, u64> {
     let above_base = layout.children_named("disk").flat_map(|disk| disk.children_named("chain").skip(1));
     let delta_keys: Vec<&str> = above_base.flat_map(|unit| unit.children_named("fileKey")).map(Element::text).collect();
     let mut weights = BTreeMap::new();

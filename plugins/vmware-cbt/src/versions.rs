@@ -24,7 +24,9 @@ pub fn choose(document: &[u8]) -> Result<String, Fault> {
 }
 
 fn numbers(version: &str) -> Option<Vec<u32>> {
-    version.split('.').map(|part| part.parse().ok()).collect()
+    // Rust's numbers may have a sign, versions may not: what is chosen goes into a header as it stands here.
+    let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    version.split('.').map(number).collect()
 }
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ mod tests {
         assert_eq!(choose(&offered("9.0.0.0", &["8.0.3.0", "8.0.10.0", "7.0"])).unwrap(), "8.0.3.0");
         assert_eq!(choose(&offered("10.0", &["6.5", "6.10"])).unwrap(), "6.10");
         assert_eq!(choose(&offered("dev", &["6.5"])).unwrap(), "6.5");
+        assert_eq!(choose(&offered("+8.0", &["6.5"])).unwrap(), "6.5");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub fn check(tree: &Tree) -> Vec<Break> {
     for name in reasons.difference(&decided) {
         breaks.push(Break { place: TABLE.to_owned(), what: format!("{name} has a reason, but nothing depends on it") });
     }
-    for file in tree.files.iter().filter(|file| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/")) {
+    for file in tree.files.iter().filter(|file| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/libfuzzer/")) {
         let Ok(manifest) = file.text.parse::<toml::Table>() else { continue };
         for (name, value) in tables(&manifest).into_iter().flatten() {
             let from_workspace = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);

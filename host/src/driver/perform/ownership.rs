@@ -7,9 +7,11 @@
 //! Taking a VM also reads its past, for a journal that does not know: the recovery point to build on, a commit that nobody judged yet, and
 //! a cycle number that no attempt has used.
 
-use crate::log::layout::{self, hex};
+use crate::log::layout;
+use crate::log::owner::Claim;
+use crate::log::registry::VmEntry;
 use crate::log::seal::Role;
-use crate::model::commit::{FORMAT, PointRef, Verdict};
+use crate::model::commit::{PointRef, Verdict};
 use crate::model::{CycleNumber, Epoch, Fault, FaultKind};
 use crate::policy::vm::{Fact, Point};
 
@@ -23,8 +25,8 @@ impl Performing {
         let epoch = Epoch(log.newest_owner(&self.id).await?.0 + 1);
         let mut proof = [0; 16];
         log.random().fill(&mut proof);
-        let claim = serde_json::json!({ "format": FORMAT, "agent": hex(&proof), "at": self.gateway.clock.now() });
-        match log.create(Role::Owner, &layout::owner(&self.id, epoch), claim.to_string().as_bytes()).await {
+        let claim = Claim::new(proof, self.gateway.clock.now());
+        match log.create(Role::Owner, &layout::owner(&self.id, epoch), &claim.encode()).await {
             Err(fault) if fault.kind == FaultKind::Conflict => {
                 return Err(Fault::unavailable(format!("another agent took {} over a moment ago", self.vm.name)));
             }
@@ -45,8 +47,8 @@ impl Performing {
 
     /// Makes the VM known to receivers that meet us only in the store.
     async fn register(&self) -> Result<(), Fault> {
-        let entry = serde_json::json!({ "format": FORMAT, "vm": self.id, "name": self.vm.name, "source": self.vm.source });
-        match self.gateway.log.create(Role::Vm, &layout::vm_entry(&self.id), entry.to_string().as_bytes()).await {
+        let entry = VmEntry::new(self.id.clone(), self.vm.name.clone(), self.vm.source.clone());
+        match self.gateway.log.create(Role::Vm, &layout::vm_entry(&self.id), &entry.encode()).await {
             // It was registered under another name; the commits carry the newest one.
             Err(fault) if fault.kind == FaultKind::Conflict => Ok(()),
             result => result,

@@ -1,8 +1,0 @@
-//! store.json is read or refused.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let _ = transload::log::keys::decode_store(bytes);
-});
