@@ -3,6 +3,7 @@
 mod changes;
 mod cycles;
 mod faults;
+mod first_use;
 mod kills;
 mod lost;
 mod network;
