@@ -2,6 +2,7 @@
 
 mod changes;
 mod cycles;
+mod dialects;
 mod faults;
 mod first_use;
 mod kills;
