@@ -2,6 +2,7 @@
 
 mod changes;
 mod cycles;
+mod demo;
 mod dialects;
 mod faults;
 mod first_use;
