@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use lab::{Lab, LabOptions, Size};
 
-pub const VMS: [&str; 3] = ["db01", "web01", "app01"];
-
 pub struct Site {
     pub lab: Lab,
     pub folder: PathBuf,
@@ -52,17 +50,18 @@ impl Site {
         })
     }
 
-    pub fn write_configs(&self, plugins: &Path) -> Result<()> {
+    /// Writes what the agent is configured with, for these VMs.
+    pub fn write_configs(&self, plugins: &Path, vms: &[String]) -> Result<()> {
         let plugins = std::path::absolute(plugins)?;
         for (role, word) in [(Role::Both, "both"), (Role::Gateway, "gateway")] {
-            std::fs::write(self.config(role), self.config_text(word, &plugins))?;
+            std::fs::write(self.config(role), self.config_text(word, &plugins, vms))?;
         }
         Ok(())
     }
 
-    fn config_text(&self, role: &str, plugins: &Path) -> String {
+    fn config_text(&self, role: &str, plugins: &Path, vms: &[String]) -> String {
         let (vcenter, s3) = (self.lab.vcenter(), self.lab.s3());
-        let vms = VMS.map(|vm| format!("\"{vm}\"")).join(", ");
+        let vms = vms.iter().map(|vm| format!("{vm:?}")).collect::<Vec<_>>().join(", ");
         format!(
             r#"state = "state"
 role = "{role}"

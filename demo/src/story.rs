@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::Arguments;
 use crate::agent::Agent;
 use crate::proof::{self, Proof, text};
-use crate::report::{Report, rows};
-use crate::site::{Role, Site, VMS};
+use crate::report::{Refused, Report, rows};
+use crate::site::{Role, Site};
 
 /// Longer than any act takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 struct Stage<'a> {
     site: Site,
     arguments: &'a Arguments,
+    /// The VMs that the agent found.
+    vms: Vec<String>,
     proofs: Vec<Proof>,
     memory_peak_kib: u64,
 }
@@ -30,13 +32,13 @@ struct Stage<'a> {
 pub async fn tell(arguments: &Arguments) -> Result<Report> {
     say("1. A datacentre on loopback: a vCenter with three VMs, an S3 server, TLS on both.");
     let site = Site::open(arguments.keep.as_deref(), arguments.small).await?;
-    site.write_configs(&arguments.plugins)?;
-    let mut stage = Stage { site, arguments, proofs: Vec::new(), memory_peak_kib: 0 };
+    let mut stage = Stage { site, arguments, vms: Vec::new(), proofs: Vec::new(), memory_peak_kib: 0 };
 
-    say("2. The agent checks every endpoint, right and VM before it touches anything.");
+    say("2. The agent discovers the VMs, and checks every endpoint, right and VM before it touches anything.");
+    stage.discover()?;
     stage.check()?;
 
-    say("3. It discovers the VMs and replicates them: initial, then the first delta at once.");
+    say("3. It replicates them: initial, then the first delta at once.");
     let mut agent = stage.start(Role::Both).await?;
     stage.wait_for(&mut agent, "initial and first delta", |vm| point(vm) >= 2 && idle(vm)).await?;
     stage.prove_replicas(&mut agent).await?;
@@ -67,6 +69,22 @@ fn say(line: &str) {
 }
 
 impl Stage<'_> {
+    /// Configures an agent without VMs, and takes those that its `check` shows.
+    fn discover(&mut self) -> Result<()> {
+        self.site.write_configs(&self.arguments.plugins, &[])?;
+        let config = self.site.config(Role::Both);
+        let words: [&std::ffi::OsStr; 4] = ["--config".as_ref(), config.as_os_str(), "--json".as_ref(), "check".as_ref()];
+        let output = std::process::Command::new(&self.arguments.agent).args(words).output()?;
+        let said: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`transload check`: {}", String::from_utf8_lossy(&output.stderr)))?;
+        let seen = said["inventory"].as_object().into_iter().flat_map(|sources| sources.values()).flat_map(|names| names.as_array());
+        self.vms = seen.flatten().map(text).collect();
+        if self.vms.is_empty() {
+            bail!("`transload check` found no VM: {said}");
+        }
+        self.site.write_configs(&self.arguments.plugins, &self.vms)
+    }
+
     fn check(&self) -> Result<()> {
         let config = self.site.config(Role::Both);
         let status = std::process::Command::new(&self.arguments.agent)
@@ -104,7 +122,7 @@ impl Stage<'_> {
     /// One cycle of every VM on command, and proof of what it made.
     async fn cycle(&mut self, agent: &mut Agent, what: &str) -> Result<()> {
         let before = points(&agent.status()?);
-        for vm in VMS {
+        for vm in &self.vms {
             agent.ask(&["sync", vm])?;
         }
         self.wait_for(agent, what, |vm| point(vm) > before.get(&text(&vm["name"])).copied().unwrap_or(0) && idle(vm)).await?;
@@ -115,7 +133,7 @@ impl Stage<'_> {
         let before = points(&agent.status()?);
         // A slow source, so that there is a middle to kill it in.
         self.site.lab.vcenter().set_knobs(|knobs| knobs.folder_latency_milliseconds = 150);
-        for vm in VMS {
+        for vm in &self.vms {
             agent.ask(&["sync", vm])?;
         }
         let copying =
@@ -134,16 +152,17 @@ impl Stage<'_> {
     }
 
     /// Lets a cycle wait for its verdict, damages it in the store, and watches the verdict and the repair.
-    async fn damage_one_bit(&mut self, agent: Agent) -> Result<(Agent, String)> {
+    async fn damage_one_bit(&mut self, agent: Agent) -> Result<(Agent, Refused)> {
+        let name = self.vms[0].clone();
         self.memory_peak_kib = self.memory_peak_kib.max(agent.kill()?);
         self.guests_write(3).await?;
         let mut gateway = self.start(Role::Gateway).await?;
-        self.wait_for_any(&mut gateway, |vm| vm["name"] == "db01").await?;
-        gateway.ask(&["sync", "db01"])?;
+        self.wait_for_any(&mut gateway, |vm| vm["name"] == name.as_str()).await?;
+        gateway.ask(&["sync", &name])?;
         self.wait_for_any(&mut gateway, |vm| text(&vm["state"]).starts_with("waits: receipt")).await?;
         let status = gateway.status()?;
         self.memory_peak_kib = self.memory_peak_kib.max(gateway.kill()?);
-        let vm = find(&status, "db01")?;
+        let vm = find(&status, &name)?;
         let (cycle, id) = (vm["cycle"]["number"].as_u64().context("a cycle runs")?, text(&vm["id"]));
         let prefix = format!("vm/{id}/{cycle:010}.");
         let segment = self
@@ -158,17 +177,18 @@ impl Stage<'_> {
         say(&format!("   flipped one bit of {segment}"));
         let before = digest_of(&self.site, &id)?;
         let mut agent = self.start(Role::Both).await?;
-        let refused = self.wait_for_refusal(&mut agent, cycle, &id, &before).await?;
-        self.wait_for(&mut agent, "repair", |vm| text(&vm["name"]) != "db01" || (point(vm) > cycle && idle(vm))).await?;
+        let refused = self.wait_for_refusal(&mut agent, &name, cycle, &id, &before).await?;
+        self.wait_for(&mut agent, "repair", |vm| vm["name"] != name.as_str() || (point(vm) > cycle && idle(vm))).await?;
         self.prove_replicas(&mut agent).await?;
         Ok((agent, refused))
     }
 
-    async fn wait_for_refusal(&mut self, agent: &mut Agent, cycle: u64, id: &str, before: &[String]) -> Result<String> {
+    async fn wait_for_refusal(&self, agent: &mut Agent, name: &str, cycle: u64, id: &str, before: &[String]) -> Result<Refused> {
         let started = Instant::now();
         loop {
             let status = agent.status()?;
-            let vm = find(&status, "db01")?;
+            // An agent that has just begun shows a replica before it knows the name of its VM.
+            let vm = find(&status, name).unwrap_or(&Value::Null);
             let ended = vm["history"].as_array().into_iter().flatten().find(|ended| ended["cycle"] == cycle);
             if let Some(ended) = ended {
                 let rejected = &ended["outcome"]["rejected"];
@@ -179,7 +199,8 @@ impl Stage<'_> {
                 if point(vm) < cycle && digest_of(&self.site, id)? != before {
                     bail!("the replica changed although cycle {cycle} was refused");
                 }
-                return Ok(format!("cycle {cycle} of db01 was refused ({}); its replica was not touched", text(&rejected["message"])));
+                let said = format!("cycle {cycle} of {name} was refused ({}); its replica was not touched", text(&rejected["message"]));
+                return Ok(Refused { vm: name.to_owned(), cycle, said });
             }
             patience(started, "the refusal")?;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -220,7 +241,7 @@ impl Stage<'_> {
             let status = agent.status()?;
             let vms = status["vms"].as_array().cloned().unwrap_or_default();
             bars.show(&vms);
-            if vms.len() == VMS.len() && vms.iter().all(&there) {
+            if vms.len() == self.vms.len() && vms.iter().all(&there) {
                 bars.clear();
                 say(&format!("   {what}: {:.1} s", started.elapsed().as_secs_f64()));
                 return Ok(());

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::agent::{Agent, VmHandle};
 use crate::api::command::{Command, Desk, Reply, Restored, Verified, VerifiedDisk};
-use crate::api::sentences::refusal;
+use crate::api::sentences::{missing, refusal};
 use crate::api::status::{AgentStatus, vm_status};
 use crate::driver::relay;
 use crate::files::Files;
@@ -60,7 +60,7 @@ impl AgentDesk {
             memory_kib,
             memory_peak_kib,
             vms: statuses,
-            missing: agent.missing(),
+            missing: agent.missing().into_iter().map(missing).collect(),
         }
     }
 

@@ -83,6 +83,7 @@ impl Workspace {
         command
             .env("TRANSLOAD_AGENT", self.binary("transload"))
             .env("TRANSLOAD_LAB", self.binary("transload-lab"))
+            .env("TRANSLOAD_DEMO", self.binary("transload-demo"))
             .env("TRANSLOAD_PLUGINS", self.plugins())
     }
 }

@@ -1,8 +1,11 @@
 //! Turns a fault into the three things a person wants to know. The only place where faults become advice.
 
+use std::path::Path;
+
 use crate::model::{Fault, FaultKind};
 
 use super::command::Refusal;
+use super::status::Missing;
 
 /// For a command that was refused or failed. None of the commands changes a replica.
 pub fn refusal(fault: Fault) -> Refusal {
@@ -24,6 +27,29 @@ pub fn refusal_at_start(fault: Fault) -> Refusal {
 pub fn nobody(fault: Fault) -> Refusal {
     let next = "Start the agent with `transload run`, then ask again.";
     Refusal { safe: "Nothing was asked of anyone and nothing was changed.".to_owned(), next: next.to_owned(), fault }
+}
+
+/// For a VM that is wanted and that the agent cannot begin with.
+pub fn missing(message: String) -> Missing {
+    let safe = "It is not replicated now; what was replicated before is as it was.";
+    let next = "`transload check` says what helps; the agent looks for it again by itself.";
+    Missing { message, safe: safe.to_owned(), next: next.to_owned() }
+}
+
+/// What `transload check` leaves behind, whatever it found.
+pub const CHECKED_SAFE: &str = "Nothing was changed and no VM was touched: replicas, recovery points and the source are as they were.";
+/// What comes after a check that found something.
+pub const CHECKED_NEXT: &str = "Do what is said under each step, then check again.";
+
+/// What comes after a configuration that cannot be used.
+pub fn next_for_configuration(path: &Path) -> String {
+    match path.exists() {
+        true => "Correct each of these places, then try again; `transload check` tries everything that the configuration names.".to_owned(),
+        false => format!(
+            "Name the configuration with --config, or write one: transload --config {} init. A running agent is not affected.",
+            path.display()
+        ),
+    }
 }
 
 fn next_for_command(fault: &Fault) -> &'static str {

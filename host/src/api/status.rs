@@ -24,8 +24,17 @@ pub struct AgentStatus {
     pub memory_kib: u64,
     pub memory_peak_kib: u64,
     pub vms: Vec<VmStatus>,
-    /// Names in the configuration that no source knows, or that fit several VMs.
-    pub missing: Vec<String>,
+    /// VMs that are wanted and not replicated yet: no source knows them, several fit, or their source cannot be asked.
+    pub missing: Vec<Missing>,
+}
+
+/// What happened, whether the data is safe, what comes next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The VM as it was named, and why it is not there.
+    pub message: String,
+    pub safe: String,
+    pub next: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! `transload check`: everything the agent will need, tried the way it will be used. Each step with its time, and a fix where it fails.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::agent;
+use crate::api::sentences::{CHECKED_NEXT, CHECKED_SAFE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, PluginConfig};
 use crate::files::Files;
@@ -35,6 +37,8 @@ struct Step {
 
 struct Walk {
     steps: Vec<Step>,
+    /// The names of the VMs that each source shows to this account.
+    inventory: BTreeMap<String, Vec<String>>,
     json: bool,
     clock: Arc<dyn Clock>,
 }
@@ -44,15 +48,19 @@ pub fn main(path: &Path, json: bool) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let mut walk = Walk { steps: Vec::new(), json, clock: Arc::new(SystemClock::new()) };
+    let mut walk = Walk { steps: Vec::new(), inventory: BTreeMap::new(), json, clock: Arc::new(SystemClock::new()) };
     super::runtime().block_on(walk.all(&config));
     let failed = walk.steps.iter().filter(|step| !step.ok).count();
     if json {
-        println!("{}", serde_json::json!({ "steps": walk.steps, "failed": failed }));
+        let next = (failed > 0).then_some(CHECKED_NEXT);
+        let all = serde_json::json!({
+            "steps": walk.steps, "inventory": walk.inventory, "failed": failed, "safe": CHECKED_SAFE, "next": next
+        });
+        println!("{all}");
     } else if failed == 0 {
         println!("Everything that was tried works.");
     } else {
-        println!("{failed} steps failed. Nothing was changed; no VM was touched.");
+        println!("{failed} {} failed. {CHECKED_SAFE}\n{CHECKED_NEXT}", if failed == 1 { "step" } else { "steps" });
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) }
 }
@@ -72,6 +80,32 @@ fn fix_of(fault: &Fault, usual: &str) -> String {
 fn ids(source: &str, found: &VmSummary) -> String {
     let disks: Vec<String> = found.disks.iter().map(|disk| format!("{} is {}", disk.label, disk.id)).collect();
     format!("VM {}; {}", agent::vm_id(source, &found.vm), disks.join(", "))
+}
+
+/// The names of all VMs that the source shows.
+async fn names(source: &dyn Source) -> Result<Vec<String>, Fault> {
+    let mut names = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = source.inventory(cursor).await?;
+        names.extend(page.vms.into_iter().map(|vm| vm.name));
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The names, or how many there are where nobody would read them.
+fn shown(names: &[String]) -> String {
+    const READ: usize = 20;
+    match names {
+        [] => "this account sees none".to_owned(),
+        few if few.len() <= READ => few.join(", "),
+        many => format!("{} of them, such as {}", many.len(), many[..READ].join(", ")),
+    }
 }
 
 impl Walk {
@@ -190,6 +224,10 @@ impl Walk {
         if self.told(&format!("{name}: log in"), "Check the user and the secret file.", described).await.is_none() {
             return;
         }
+        let fix = "Let the account read the inventory.";
+        let Some(vms) = self.step(&format!("{name}: inventory"), fix, names(&plugin)).await else { return };
+        self.note(&format!("{name}: VMs"), &shown(&vms));
+        self.inventory.insert(name.clone(), vms);
         for wanted in config.vms.iter().filter(|vm| vm.source == *name) {
             let fix = "Name the VM as the source does, by folder/name, or by its instance UUID.";
             let found = agent::find(&plugin, &wanted.name);

@@ -36,6 +36,10 @@ fn write_both(config: &Path, key: &Path) -> Result<(), (PathBuf, std::io::Error)
     if let Some(folder) = config.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(named(folder))?;
     }
+    // Both or none: a configuration without its key would only be in the way of the next attempt.
+    if let Some(there) = [config, key].into_iter().find(|path| path.exists()) {
+        return Err((there.to_owned(), std::io::ErrorKind::AlreadyExists.into()));
+    }
     let mut secret = [0; 32];
     Random::from_system().fill(&mut secret);
     let shown = std::path::absolute(key).unwrap_or_else(|_| key.to_owned());

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::api::command::{Command, Reply};
-use crate::api::sentences::{nobody, refusal_at_start};
+use crate::api::sentences::{next_for_configuration, nobody, refusal_at_start};
 use crate::api::socket;
 use crate::config::Config;
 use crate::model::commit::Sha;
@@ -143,7 +143,7 @@ fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
 
 fn load(path: &Path) -> Result<Config, ExitCode> {
     Config::load(path).map_err(|error| {
-        eprintln!("transload: {error}");
+        eprintln!("transload: {error}\n{}", next_for_configuration(path));
         ExitCode::from(2)
     })
 }

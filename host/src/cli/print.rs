@@ -21,6 +21,11 @@ pub fn reply(reply: &Reply, json: bool) {
                     disk.differing_blocks.len(),
                     disk.unreadable_blocks.len()
                 );
+                for (what, blocks) in [("differ", &disk.differing_blocks), ("cannot be read", &disk.unreadable_blocks)] {
+                    if !blocks.is_empty() {
+                        println!("  {what}: {}", numbers(blocks));
+                    }
+                }
             }
             let verdict = if verified.equal { "equals" } else { "DOES NOT EQUAL" };
             println!("The replica of {} {verdict} recovery point {} in the store.", plain(&verified.vm), verified.point);
@@ -51,7 +56,8 @@ pub fn table(status: &AgentStatus) -> String {
     };
     line(format!("transload {} ({}), store {}, memory {} MiB", status.version, status.role, &status.store[..8], status.memory_kib / 1024));
     for missing in &status.missing {
-        line(format!("  not found  {}", plain(missing)));
+        line(format!("  ! {}", plain(&missing.message)));
+        line(format!("    {} {}", missing.safe, missing.next));
     }
     for vm in &status.vms {
         vm_lines(vm).into_iter().for_each(&mut line);
@@ -111,6 +117,14 @@ fn ended_line(ended: &Ended) -> String {
         bytes(sum(|stats| stats.sent)),
         bytes(sum(|stats| stats.stored))
     )
+}
+
+/// The first of them; `--json` has all.
+fn numbers(blocks: &[u64]) -> String {
+    const SHOWN: usize = 20;
+    let first: Vec<String> = blocks.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if blocks.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 /// Text from elsewhere, fit for a terminal.

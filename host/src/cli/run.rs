@@ -18,7 +18,6 @@ pub fn main(config: &Path, expected: BTreeMap<String, Sha>) -> ExitCode {
         Err(code) => return code,
     };
     crate::telemetry::start();
-    no_core_dumps();
     super::runtime().block_on(async {
         match run(config, expected).await {
             Ok(()) => ExitCode::SUCCESS,
@@ -50,13 +49,5 @@ async fn stopped() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-    }
-}
-
-/// Keys and passwords are in memory; a core file would carry them to disk.
-fn no_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-        tracing::warn!(%error, "core dumps could not be switched off");
     }
 }

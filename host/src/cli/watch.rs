@@ -21,7 +21,8 @@ pub fn main(config: &Path) -> ExitCode {
     super::runtime().block_on(async {
         loop {
             match socket::ask(&place, &Command::Status).await {
-                Ok(Reply::Status(status)) => show(&print::table(&status)),
+                Ok(Reply::Status(status)) if show(&print::table(&status)).is_err() => return ExitCode::SUCCESS,
+                Ok(Reply::Status(_)) => {}
                 Ok(other) => {
                     print::reply(&other, false);
                     return ExitCode::from(1);
@@ -33,10 +34,10 @@ pub fn main(config: &Path) -> ExitCode {
     })
 }
 
-fn show(table: &str) {
+/// Fails when nobody reads any more.
+fn show(table: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let clear = if out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-    // A reader that went away ends the process by its signal, or is noticed at the next line.
-    let _ = write!(out, "{clear}{table}");
-    let _ = out.flush();
+    write!(out, "{clear}{table}")?;
+    out.flush()
 }

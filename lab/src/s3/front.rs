@@ -33,6 +33,7 @@ enum Plan {
     Drop,
     LoseReply,
     Truncate,
+    Flip,
 }
 
 impl Front {
@@ -82,6 +83,8 @@ impl Front {
                 Plan::LoseReply
             } else if take(&mut knobs.truncate_gets, method == Method::GET) {
                 Plan::Truncate
+            } else if take(&mut knobs.flip_puts, method == Method::PUT) {
+                Plan::Flip
             } else {
                 Plan::Serve
             };
@@ -111,16 +114,21 @@ impl Front {
                 return refuse(request, StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull", message).await;
             }
             Plan::Drop => return Err(Hangup),
-            Plan::Serve | Plan::LoseReply | Plan::Truncate => {}
+            Plan::Serve | Plan::LoseReply | Plan::Truncate | Plan::Flip => {}
         }
         let incoming = length(request.headers());
+        let with_hash = method == Method::PUT && has_hash(request.headers());
+        let by_virtual_host = names_bucket_by_host(&request);
         let lock = self.lock_of(&path);
         let response = if matches!(method, Method::GET | Method::HEAD) {
             let _shared = lock.read().await;
             self.store.call(request.map(s3s::Body::from)).await
         } else {
             let _exclusive = lock.write().await;
-            self.store.call(request.map(s3s::Body::from)).await
+            match plan {
+                Plan::Flip => self.store.call(request.map(flipped)).await,
+                _ => self.store.call(request.map(s3s::Body::from)).await,
+            }
         };
         let response = response.map_err(|error| {
             tracing::warn!(?error, "the object store failed");
@@ -130,6 +138,8 @@ impl Front {
             counters.puts += u64::from(method == Method::PUT);
             counters.gets += u64::from(method == Method::GET);
             counters.deletes += u64::from(method == Method::DELETE);
+            counters.puts_with_hash += u64::from(with_hash);
+            counters.by_virtual_host += u64::from(by_virtual_host);
             counters.bytes_in += if matches!(method, Method::PUT | Method::POST) { incoming } else { 0 };
             counters.bytes_out += if method == Method::GET { length(response.headers()) } else { 0 };
             counters.refused += u64::from(response.status().as_u16() >= 400);
@@ -144,10 +154,33 @@ impl Front {
 
 /// In path style the first part of the path is the bucket; in the other style the host says it.
 fn names_another_bucket(request: &Request<Incoming>, bucket: &str) -> bool {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let by_path = !host.split(':').next().unwrap_or_default().ends_with(".localhost");
+    let by_path = !names_bucket_by_host(request);
     let first = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
     by_path && !first.is_empty() && first != bucket
+}
+
+fn names_bucket_by_host(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    host.split(':').next().unwrap_or_default().ends_with(".localhost")
+}
+
+/// Not "UNSIGNED-PAYLOAD".
+fn has_hash(headers: &http::HeaderMap) -> bool {
+    headers.get("x-amz-content-sha256").is_some_and(|hash| hash.len() == 64)
+}
+
+/// The body with the lowest bit of its first byte changed.
+fn flipped(incoming: Incoming) -> s3s::Body {
+    let mut first = true;
+    s3s::Body::http_body_unsync(incoming.map_frame(move |frame| {
+        frame.map_data(|data| {
+            let mut data = data.to_vec();
+            if let (true, Some(byte)) = (std::mem::take(&mut first), data.first_mut()) {
+                *byte ^= 1;
+            }
+            data.into()
+        })
+    }))
 }
 
 fn length(headers: &http::HeaderMap) -> u64 {

@@ -17,9 +17,11 @@ pub struct Knobs {
     pub lose_put_replies: u64,
     /// So many coming GETs end in the middle of the body.
     pub truncate_gets: u64,
+    /// So many coming PUTs arrive with one bit of their body changed, as a wire without TLS may do it.
+    pub flip_puts: u64,
     /// Every PUT is refused: no space (507).
     pub full: bool,
-    /// Only requests whose path contains this are met by `fail_next`, `drop_next`, `lose_put_replies`, `truncate_gets`.
+    /// Only requests whose path contains this are met by `fail_next`, `drop_next`, `lose_put_replies`, `truncate_gets`, `flip_puts`.
     pub only_paths_with: Option<String>,
 }
 
@@ -30,6 +32,10 @@ pub struct Counters {
     pub puts: u64,
     pub gets: u64,
     pub deletes: u64,
+    /// PUTs whose signature covers the body's SHA-256.
+    pub puts_with_hash: u64,
+    /// Requests that name the bucket by the host.
+    pub by_virtual_host: u64,
     /// Content-Length of all PUTs and POSTs that reached the store.
     pub bytes_in: u64,
     /// Content-Length of all answers to GETs.

@@ -107,6 +107,10 @@ impl Refusal {
             "AccessDenied" | "AllAccessDisabled" => {
                 format!("{store} does not let access key {key} {what} in bucket {bucket}: check the policies of the key and of the bucket.")
             }
+            // SeaweedFS, for one, knows no other word for a disk without space.
+            "InternalError" => format!(
+                "{store} could not {what} in bucket {bucket}: the store failed inside (InternalError). Its own log says why; some stores answer so when they are full."
+            ),
             code => format!("{store} could not {what} in bucket {bucket}: {}.", explained(code, &self.message)),
         }
     }

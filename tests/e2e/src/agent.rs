@@ -1,6 +1,7 @@
 //! The agent as a process, and what it answers.
 
 use std::fs::OpenOptions;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -135,6 +136,11 @@ impl Agent {
         self.child.wait().expect("the child is ours");
     }
 
+    /// Ends it as a bug would: by SIGABRT, with core files allowed as far as root can allow them. Whether the kernel wrote one.
+    pub fn abort(mut self) -> bool {
+        aborts_with_a_core(&mut self.child)
+    }
+
     /// The process stands still until `resume`.
     pub fn pause(&self) {
         self.signal("-STOP");
@@ -234,6 +240,18 @@ impl Agent {
         let vm = self.vm(vm)?;
         vm["trouble"]["fault"]["message"].as_str().map(str::to_owned)
     }
+}
+
+/// The wait status tells about a core file, wherever this machine's core_pattern would have put it.
+pub fn aborts_with_a_core(child: &mut Child) -> bool {
+    let id = child.id().to_string();
+    // A limit that a process gave itself is lifted by root alone.
+    let lifted = Command::new("prlimit").args(["--core=unlimited", "--pid", &id]).stderr(Stdio::null()).status();
+    println!("core files allowed: {}", lifted.is_ok_and(|status| status.success()));
+    assert!(Command::new("kill").args(["-ABRT", &id]).status().expect("kill is there").success());
+    let status = child.wait().expect("the child is ours");
+    assert_eq!(status.signal(), Some(6), "{status}");
+    status.core_dumped()
 }
 
 /// The row of a cycle in the VM's history.

@@ -21,6 +21,14 @@ pub fn agent() -> &'static Path {
     })
 }
 
+/// The demo; built now if nobody says where it is.
+pub fn demo() -> PathBuf {
+    told("TRANSLOAD_DEMO").unwrap_or_else(|| {
+        cargo(&["build", "--quiet", "--workspace", "--bin", "transload-demo"]);
+        target().join("debug/transload-demo")
+    })
+}
+
 /// The plugins' folder; compiled and put together now if nobody says where it is.
 pub fn plugins() -> &'static Path {
     static PLUGINS: OnceLock<PathBuf> = OnceLock::new();

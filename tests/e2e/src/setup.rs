@@ -13,11 +13,15 @@ pub struct Setup {
     pub folder: PathBuf,
     pub role: &'static str,
     pub key: PathBuf,
+    /// What `[key]` calls it: file or passphrase-file.
+    pub key_word: &'static str,
     pub vms: Vec<String>,
     pub source: String,
     pub sink: String,
     pub replication: String,
     pub receiver: String,
+    /// The whole configuration, where a test has one of its own and the fields above do not count.
+    pub whole: Option<String>,
     /// What `run` is given beside the configuration.
     pub run_arguments: Vec<String>,
     /// Added to the agent's environment.
@@ -52,7 +56,10 @@ impl Setup {
     }
 
     pub fn text(&self) -> String {
-        let Setup { role, source, sink, replication, receiver, .. } = self;
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        let Setup { role, key_word, source, sink, replication, receiver, .. } = self;
         let vms: Vec<String> = self.vms.iter().map(|name| format!("{name:?}")).collect();
         let (plugins, key) = (parts::plugins().display(), self.key.display());
         let (source, vms) = match *role {
@@ -61,7 +68,7 @@ impl Setup {
         };
         let receiver = if *role == "gateway" { "" } else { receiver };
         format!(
-            "state = \"state\"\nrole = \"{role}\"\nplugins = \"{plugins}\"\n{vms}\n[key]\nfile = \"{key}\"\n{source}\n{sink}\n[replication]\n{replication}\n{receiver}\n"
+            "state = \"state\"\nrole = \"{role}\"\nplugins = \"{plugins}\"\n{vms}\n[key]\n{key_word} = \"{key}\"\n{source}\n{sink}\n[replication]\n{replication}\n{receiver}\n"
         )
     }
 

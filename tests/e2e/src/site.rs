@@ -67,11 +67,13 @@ impl Site {
             folder,
             role: "both",
             key,
+            key_word: "file",
             vms: vms.iter().map(|name| (*name).to_owned()).collect(),
             source,
             sink,
             replication: QUICK.to_owned(),
             receiver: "[receiver]\nreplicas = \"replicas\"\n".to_owned(),
+            whole: None,
             run_arguments: Vec::new(),
             environment: Vec::new(),
         }

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::parts;
+use crate::setup::{Setup, secret_file};
+use crate::site::{Site, s3_sink};
 
 pub const ACCESS_KEY: &str = "WEEDACCESSKEY";
 pub const SECRET_KEY: &str = "weed/secret+key/9876543210";
@@ -16,6 +21,10 @@ pub const BUCKET: &str = "transload";
 /// A running server; it dies with this value.
 pub struct Weed {
     child: Child,
+    /// What was added while it ran.
+    added: Vec<Child>,
+    folder: PathBuf,
+    ports: Ports,
     pub plain: String,
     pub tls: String,
     /// SHA-256 of its self-made certificate.
@@ -25,8 +34,10 @@ pub struct Weed {
 impl Drop for Weed {
     fn drop(&mut self) {
         // It takes 20 s to think about a SIGTERM.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in self.added.iter_mut().chain([&mut self.child]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -37,6 +48,8 @@ struct Ports {
     filer: u16,
     plain: u16,
     tls: u16,
+    /// For a second volume server.
+    more: u16,
 }
 
 impl Ports {
@@ -45,16 +58,29 @@ impl Ports {
             let listens = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
             listens(port) && listens(port + 10_000)
         };
-        let start = 20_000 + (std::process::id() % 2000) as u16 * 5;
-        let base = (start..start + 4000).step_by(5).find(|base| (*base..*base + 5).all(free));
+        // What another test of this process was given is not bound yet.
+        static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+        let mut next = NEXT.lock().expect("a panic here is this machine's");
+        let start = next.unwrap_or(20_000 + (std::process::id() % 2000) as u16 * 3);
+        let base = (start..29_000).step_by(6).find(|base| (*base..*base + 6).all(free));
         let base = base.expect("this machine has free ports");
-        Ports { master: base, volume: base + 1, filer: base + 2, plain: base + 3, tls: base + 4 }
+        *next = Some(base + 6);
+        Ports { master: base, volume: base + 1, filer: base + 2, plain: base + 3, tls: base + 4, more: base + 5 }
     }
 }
 
 impl Weed {
     /// Starts a server below the folder and makes the bucket; `None` where the program is not there.
     pub async fn start(folder: &Path) -> Option<Weed> {
+        Weed::start_with(folder, &["-volume.max=50", "-master.volumeSizeLimitMB=256"]).await
+    }
+
+    /// One with room for so much, roughly, before it is full.
+    pub async fn start_small(folder: &Path, mebibytes: u64) -> Option<Weed> {
+        Weed::start_with(folder, &["-volume.max=1", &format!("-master.volumeSizeLimitMB={mebibytes}")]).await
+    }
+
+    async fn start_with(folder: &Path, room: &[&str]) -> Option<Weed> {
         let program = parts::foreign("TRANSLOAD_WEED")?;
         let folder = folder.join("weed");
         std::fs::create_dir_all(&folder).expect("the site can be written");
@@ -70,7 +96,8 @@ impl Weed {
         command
             .args(["-logdir".to_owned(), folder.display().to_string(), "server".to_owned()])
             .arg(format!("-dir={}", folder.display()))
-            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=50", "-master.volumeSizeLimitMB=256", "-filer", "-s3"])
+            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
+            .args(room)
             .args(["-s3.port.iceberg=0".to_owned(), format!("-master.port={}", ports.master), format!("-volume.port={}", ports.volume)])
             .args([format!("-filer.port={}", ports.filer), format!("-s3.port={}", ports.plain), format!("-s3.port.https={}", ports.tls)])
             .arg(format!("-s3.config={}", config.display()))
@@ -79,32 +106,66 @@ impl Weed {
             .current_dir(&folder);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("weed starts");
         let (plain, tls) = (format!("http://127.0.0.1:{}", ports.plain), format!("https://127.0.0.1:{}", ports.tls));
-        let mut weed = Weed { child, plain, tls, pin };
-        weed.until_ready(ports.plain, ports.filer).await;
+        let mut weed = Weed { child, added: Vec::new(), folder, ports, plain, tls, pin };
+        weed.until_ready().await;
         Some(weed)
     }
 
-    async fn until_ready(&mut self, plain: u16, filer: u16) {
+    /// An agent whose store is this server, at one of its URLs, below a prefix of its own.
+    pub fn setup(&self, site: &Site, url: &str, name: &str, vms: &[&str]) -> Setup {
+        let secret = secret_file(&site.folder().join("weed.secret-key"), SECRET_KEY);
+        let pinned = || format!("trust = {{ pin = \"{}\" }}", self.pin);
+        let reached = if url.starts_with("https") { pinned() } else { "plaintext = true".to_owned() };
+        let sink = s3_sink(url, BUCKET, ACCESS_KEY, &secret, &reached);
+        let sink = sink.replace("access-key =", &format!("prefix = \"{name}\", access-key ="));
+        Setup { sink, ..site.setup(vms).beside(name) }
+    }
+
+    /// Writes into the bucket, past every signature, until nothing more fits.
+    pub fn fill(&self) {
+        // What could be compressed would never end.
+        let mut body = vec![0; 1 << 20];
+        ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut body);
+        let taken = (0..200).take_while(|number| self.ask_filer("PUT", &format!("/buckets/{BUCKET}/filler-{number}"), &body)).count();
+        assert!((1..200).contains(&taken), "{taken} MiB went into a small store");
+    }
+
+    /// Another disk beside the full one.
+    pub fn add_room(&mut self) {
+        let folder = self.folder.join("more");
+        std::fs::create_dir_all(&folder).expect("the site can be written");
+        let log = std::fs::File::create(folder.join("log")).expect("the site can be written");
+        let mut command = Command::new(parts::foreign("TRANSLOAD_WEED").expect("it ran before"));
+        command
+            .args(["-logdir".to_owned(), folder.display().to_string(), "volume".to_owned()])
+            .args([format!("-dir={}", folder.display()), "-max=20".to_owned(), "-ip=127.0.0.1".to_owned(), "-ip.bind=127.0.0.1".to_owned()])
+            .args([format!("-port={}", self.ports.more), format!("-master=127.0.0.1:{}", self.ports.master)]);
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("weed starts");
+        self.added.push(child);
+    }
+
+    /// Whether the filer took it. A bucket is a folder of the filer; written there, nothing needs a signature.
+    fn ask_filer(&self, method: &str, path: &str, body: &[u8]) -> bool {
+        use std::io::{Read, Write};
+        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.ports.filer)) else { return false };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let mut answer = String::new();
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+        let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.write_all(body));
+        asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 201 ")
+    }
+
+    async fn until_ready(&mut self) {
         for _ in 0..600 {
             assert!(self.child.try_wait().expect("the child is ours").is_none(), "weed ended while it started");
             let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-            if listens(plain) && listens(filer) && make_bucket(filer) {
+            if listens(self.ports.plain) && listens(self.ports.filer) && self.ask_filer("POST", &format!("/buckets/{BUCKET}/"), b"") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("weed did not come up within a minute");
     }
-}
-
-/// A bucket is a folder of the filer; made there, it needs no signature.
-fn make_bucket(filer: u16) -> bool {
-    use std::io::{Read, Write};
-    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", filer)) else { return false };
-    let request = format!("POST /buckets/{BUCKET}/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let mut answer = String::new();
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 201 ")
 }
 
 /// A self-made certificate for 127.0.0.1; its files, and its fingerprint.

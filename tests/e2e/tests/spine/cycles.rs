@@ -2,18 +2,40 @@
 
 use e2e::agent::{modes, sum};
 use e2e::claims::outcome;
-use e2e::{Agent, MIB, Site};
+use e2e::weed::Weed;
+use e2e::{Agent, MIB, Setup, Site};
 use lab::{Size, Workload, populate};
 
 /// Three VMs: one large sparse disk, one of odd size, one with three disks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_vm_of_the_lab_goes_from_initial_to_final_and_each_replica_is_what_was_frozen() {
+    let site = populated().await;
+    let names = ["db01", "web01", "app01"];
+    from_initial_to_final(&site, &site.setup(&names), &names).await;
+}
+
+/// A server that others wrote, and its two sockets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_goes_for_seaweedfs_plain_and_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start(folder.path()).await else { return };
+    for (name, url) in [("plain", &weed.plain), ("tls", &weed.tls)] {
+        let (site, names) = (populated().await, ["web01", "app01"]);
+        from_initial_to_final(&site, &weed.setup(&site, url, name, &names), &names).await;
+    }
+}
+
+async fn populated() -> Site {
     let site = Site::empty().await;
     populate(site.lab.vcenter(), Size::Small).await.unwrap();
-    let names = ["db01", "web01", "app01"];
-    let agent = Agent::start(&site.setup(&names)).await;
+    site
+}
 
-    for name in names {
+async fn from_initial_to_final(site: &Site, setup: &Setup, names: &[&str]) {
+    let checked = setup.check();
+    assert_eq!((checked.code, checked.failed_steps()), (0, vec![]));
+    let agent = Agent::start(setup).await;
+    for &name in names {
         agent.settled(name, 2).await;
         let initial = agent.ended(name, 1).await;
         assert!(modes(&initial).iter().all(|(_, mode)| mode == "initial"), "{initial:#}");
@@ -25,7 +47,7 @@ async fn every_vm_of_the_lab_goes_from_initial_to_final_and_each_replica_is_what
     }
     for round in 3..6 {
         let mut writes = Vec::new();
-        for name in names {
+        for &name in names {
             let mut written = 0;
             for key in site.disk_keys(name) {
                 written += site.guest_writes_to(name, key, Workload::Scattered { writes: 10, bytes: 4096 }, round).await;
@@ -43,10 +65,10 @@ async fn every_vm_of_the_lab_goes_from_initial_to_final_and_each_replica_is_what
             site.assert_replica(&agent, name, round).await;
         }
     }
-    for name in names {
+    for &name in names {
         agent.demand(name, "final");
     }
-    for name in names {
+    for &name in names {
         let row = agent.settled(name, 6).await;
         assert!(row["last"] == true && agent.vm(name).unwrap()["state"] == "final cycle applied", "{row:#}");
         assert!(!site.lab.vcenter().vm(name).unwrap().powered_on, "{name} still runs");

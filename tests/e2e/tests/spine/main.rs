@@ -2,7 +2,10 @@
 
 mod changes;
 mod cycles;
+mod demo;
+mod dialects;
 mod faults;
+mod first_use;
 mod kills;
 mod lost;
 mod network;

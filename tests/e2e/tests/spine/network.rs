@@ -40,7 +40,7 @@ async fn every_way_to_an_endpoint_that_does_not_lead_there_is_named_with_a_fix()
     let agent = Agent::start(&outside).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     println!("running: {:?}", agent.status()["missing"]);
-    assert!(agent.status()["missing"][0].as_str().unwrap().contains("outside the expected 10.0.0.0/8"));
+    assert!(agent.status()["missing"][0]["message"].as_str().unwrap().contains("outside the expected 10.0.0.0/8"));
     drop(agent);
     assert_eq!(connections(), before, "an address outside the expectation was connected to");
 

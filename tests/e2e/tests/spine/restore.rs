@@ -4,10 +4,11 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use e2e::agent::text;
-use e2e::claims::{disk_id, replica};
+use e2e::claims::{digests_below, disk_id, replica};
 use e2e::{Agent, MIB, Setup, Site, parts};
 use lab::Workload;
 use lab::vcenter::{DiskSpec, VmSpec};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verify_finds_one_flipped_byte_and_restore_yields_every_kept_point() {
@@ -51,6 +52,32 @@ async fn verify_finds_one_flipped_byte_and_restore_yields_every_kept_point() {
     assert_eq!(differing, [7], "{disks:#}");
     file.write_all_at(&byte, 7 * MIB + 123).unwrap();
     assert_eq!(agent.ask(&["verify", "app01"]).code, 0);
+}
+
+/// A replica that is right is no proof that the store still is: whoever restores needs the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_reads_the_store_again_and_names_the_block_that_was_damaged_there() {
+    let site = Site::small(16 * MIB, 2_000_000).await;
+    let agent = Agent::start(&site.setup(&["db01"])).await;
+    agent.settled("db01", 2).await;
+    site.guest_writes("db01", Workload::Overwrite { start: 5 * MIB, bytes: MIB }, 1).await;
+    agent.sync("db01").await;
+    assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
+    let before = digests_below(&agent.setup.replicas());
+
+    let s3 = site.lab.s3();
+    let prefix = format!("vm/{}/{:010}.", text(&agent.vm("db01").unwrap()["id"]), 3);
+    let segment = s3.list_objects(&prefix).unwrap().into_iter().find(|key| key.contains("/seg-")).unwrap();
+    s3.flip_bit(&segment, 1000).unwrap();
+    let said = agent.ask(&["verify", "db01"]);
+    let disk = &said.json()["verified"]["disks"][0];
+    assert_eq!((said.code, &disk["unreadable_blocks"], &disk["differing_blocks"]), (3, &json!([5]), &json!([])), "{said:?}");
+    let shown = agent.setup.run(&["verify", "db01"]);
+    assert!(shown.code == 3 && shown.out.contains("  cannot be read: 5\n"), "{shown:?}");
+    assert_eq!(digests_below(&agent.setup.replicas()), before, "verify touched the replica");
+
+    s3.flip_bit(&segment, 1000).unwrap();
+    assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
 }
 
 /// The gateway has no replica to look at: it asks the receiver, and they meet only in the store.

@@ -34,9 +34,15 @@ impl Book {
     }
 
     fn check(&mut self, title: &str, setup: &Setup) {
-        let failed = setup.check().failed_steps();
+        self.checked(title, &setup.check());
+    }
+
+    /// The steps that failed, then what holds for all of them.
+    fn checked(&mut self, title: &str, said: &Said) {
+        let (json, failed) = (said.json(), said.failed_steps());
         assert!(!failed.is_empty(), "{title}: check found nothing");
-        self.write(title, &failed.join("\n").replace(" -> ", "\n    "));
+        let steps = failed.join("\n").replace(" -> ", "\n    ");
+        self.write(title, &format!("{steps}\n{}\n{}", text(&json["safe"]), text(&json["next"])));
     }
 
     fn trouble(&mut self, title: &str, trouble: &Value) {
@@ -125,11 +131,10 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
     let keyed = |key: PathBuf| other(&|it| it.key = key.clone());
     book.check("check: a key file that is missing", &keyed(setup.key.with_extension("gone")));
     book.check("check: a key file that others can read", &keyed(open.clone()));
-    let elsewhere = |title: &str, old: &str, new: &str| {
+    let elsewhere = |title: &'static str, old: &str, new: &str| {
         let other = other(&|_| {});
         std::fs::write(other.config(), other.text().replace(old, new)).unwrap();
-        let failed = other.run(&["check", "--json"]).failed_steps();
-        (title.to_owned(), failed.join("\n").replace(" -> ", "\n    "))
+        (title, other.run(&["check", "--json"]))
     };
     let plugins = format!("plugins = \"{}\"", e2e::parts::plugins().display());
     for (title, said) in [
@@ -137,7 +142,7 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
         elsewhere("check: no folder of plugins", &plugins, &format!("plugins = \"{}/plugins\"", site.folder().display())),
         elsewhere("check: a plugin that is not there", "plugin = \"vmware-cbt\"", "plugin = \"no-such-plugin\""),
     ] {
-        book.write(&title, &said);
+        book.checked(title, &said);
     }
     let right = site.lab.vcenter().leaf_sha256().to_owned();
     book.check(
@@ -165,6 +170,10 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
     agent.settled("db01", 2).await;
     site.assert_replica(&agent, "clone", 2).await;
     site.assert_replica(&agent, "db01", 2).await;
+    // It takes a while until it gives up for the first time.
+    let url = site.lab.vcenter().url();
+    let alone = Setup { role: "gateway", vms: vec!["db01".to_owned()], ..setup.beside("alone") };
+    let alone = Agent::start(&Setup { source: alone.source.replace(&url, "https://127.0.0.1:1"), ..alone }).await;
     book.command("a second agent on one state", &setup.run(&["run"]));
     book.command("a VM that is not replicated", &setup.run(&["sync", "db07"]));
     book.command(
@@ -189,7 +198,14 @@ async fn every_mistake_is_answered_by_what_happened_what_is_safe_and_what_to_do(
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         },
     );
+    let status = |agent: &Agent| agent.setup.run(&["status"]).out.lines().skip(1).take(2).collect::<Vec<_>>().join("\n");
+    book.write("status: a VM whose name fits two", &status(&missing));
     missing.kill();
+    while alone.status()["missing"].as_array().is_none_or(|missing| missing.is_empty()) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    book.write("status: a source that does not answer", &status(&alone));
+    alone.kill();
     let keyless = keyed(setup.key.with_extension("gone")).check().failed_steps();
     assert_eq!(keyless.len(), 1, "the store is there by now, and one thing is said once: {keyless:?}");
     let stranger = secret_file(&site.folder().join("stranger.key"), &"0e".repeat(32));

@@ -1,61 +1,60 @@
-//! Other stores and their refusals: SeaweedFS plain and over TLS, wrong key, skewed clock, no bucket, no space.
+//! What stores refuse, and what becomes of a cycle then: wrong key, skewed clock, no bucket, no space, lost replies.
 
 use std::path::Path;
 use std::process::Command;
 
 use e2e::agent::text;
 use e2e::setup::secret_file;
-use e2e::site::s3_sink;
-use e2e::weed::{ACCESS_KEY, BUCKET, SECRET_KEY, Weed};
+use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
 use lab::Workload;
 
-fn on_weed(site: &Site, weed: &Weed, url: &str, name: &str) -> Setup {
-    let secret = secret_file(&site.folder().join("weed.secret-key"), SECRET_KEY);
-    let reached = if url.starts_with("https") { format!("trust = {{ pin = \"{}\" }}", weed.pin) } else { "plaintext = true".to_owned() };
-    let sink = s3_sink(url, BUCKET, ACCESS_KEY, &secret, &reached).replace("access-key =", &format!("prefix = \"{name}\", access-key ="));
-    Setup { sink, ..site.setup(&["db01"]).beside(name) }
-}
-
+/// In the middle of a cycle the agent dies, and comes back to a store that it cannot use; after each is mended it goes on where it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vm_replicates_into_seaweedfs_plain_and_over_tls_and_each_refusal_is_one_sentence() {
-    let site = Site::small(48 * MIB + 512, 8_000_000).await;
+async fn each_refusal_of_seaweedfs_is_one_sentence_and_once_mended_the_cycle_goes_on() {
+    let site = Site::small(24 * MIB + 512, 3_000_000).await;
     let Some(weed) = Weed::start(site.folder()).await else { return };
-    for (name, url) in [("plain", &weed.plain), ("tls", &weed.tls)] {
-        let setup = on_weed(&site, &weed, url, name);
-        let checked = setup.check();
-        assert_eq!(checked.code, 0, "{:?}", checked.failed_steps());
-        let agent = Agent::start(&setup).await;
-        agent.settled("db01", 2).await;
-        site.assert_restored(&agent, "db01", 1).await;
-        for cycle in 3..5 {
-            site.guest_writes("db01", Workload::Scattered { writes: 12, bytes: 8192 }, cycle).await;
-            agent.sync("db01").await;
-            site.assert_replica(&agent, "db01", cycle).await;
-        }
-        assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
-        site.assert_no_snapshot();
-    }
+    let setup = weed.setup(&site, &weed.tls, "tls", &["db01"]);
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    site.guest_writes("db01", Workload::Clustered { writes: 32, bytes: 65536 }, 1).await;
+    agent.demand("db01", "sync");
+    agent.until("db01", "the cycle", |vm| (!vm["cycle"].is_null()).then_some(())).await;
+    agent.kill();
 
-    let setup = on_weed(&site, &weed, &weed.tls, "tls");
-    let refused = |setup: &Setup, of: &str| {
-        let steps = setup.check().failed_steps();
+    let refused = async |wrong: &Setup, of: &str| {
+        // The same agent, state and all, with this one thing wrong.
+        let wrong = Setup { folder: setup.folder.clone(), ..wrong.clone() };
+        let at_start = Agent::refused(&wrong).await;
+        println!("{of}: {at_start}");
+        assert!(at_start.contains("replicas, recovery points and the source are as they were"), "{at_start}");
+        let steps = wrong.check().failed_steps();
         println!("{of}: {steps:?}");
         assert_eq!(steps.len(), 1, "one thing is wrong and one is said: {steps:?}");
         steps.into_iter().next().unwrap()
     };
     let wrong = secret_file(&site.folder().join("wrong.secret-key"), "not the secret");
     let wrong_key = Setup { sink: setup.sink.replace("weed.secret-key", "wrong.secret-key"), ..setup.beside("wrong") };
-    assert!(refused(&wrong_key, "wrong key").contains("refused the signature of access key"), "{}", wrong.display());
+    assert!(refused(&wrong_key, "wrong key").await.contains("refused the signature of access key"), "{}", wrong.display());
     let no_bucket = Setup { sink: setup.sink.replace("bucket = \"transload\"", "bucket = \"nowhere\""), ..setup.beside("nowhere") };
     // To an account that may not make buckets, SeaweedFS does not say which ones there are.
-    assert!(refused(&no_bucket, "no bucket").contains("in bucket nowhere: check the policies of the key and of the bucket."));
+    assert!(refused(&no_bucket, "no bucket").await.contains("in bucket nowhere: check the policies of the key and of the bucket."));
 
-    let Some(preload) = clock_three_hours_ahead(site.folder()) else { return };
-    let skewed = Setup { environment: vec![("LD_PRELOAD".to_owned(), preload)], ..setup.beside("skewed") };
-    let said = refused(&skewed, "clock skew");
-    assert!(said.contains("because the clocks differ: this machine's is 3 h 0 min ahead (here it was "), "{said}");
-    assert!(said.contains("Set this machine's clock by NTP"), "{said}");
+    if let Some(preload) = clock_three_hours_ahead(site.folder()) {
+        let skewed = Setup { environment: vec![("LD_PRELOAD".to_owned(), preload)], ..setup.clone() };
+        let said = refused(&skewed, "clock skew").await;
+        assert!(said.contains("because the clocks differ: this machine's is 3 h 0 min ahead (here it was "), "{said}");
+        assert!(said.contains("Set this machine's clock by NTP"), "{said}");
+    }
+
+    let agent = Agent::start(&setup).await;
+    let point = agent.until("db01", "the next recovery point", |vm| vm["point"]["cycle"].as_u64().filter(|cycle| *cycle > 2)).await;
+    agent.settled("db01", point).await;
+    site.assert_replica(&agent, "db01", point).await;
+    site.assert_restored(&agent, "db01", 1).await;
+    assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
+    assert_eq!(agent.trouble("db01"), None);
+    site.assert_no_snapshot();
 }
 
 /// A library that moves the wall clock of the program that it is loaded into.
@@ -96,6 +95,32 @@ async fn a_full_store_stops_the_cycle_with_a_sentence_and_goes_on_when_there_is_
     agent.settled("db01", point).await;
     site.assert_replica(&agent, "db01", point).await;
     assert_eq!(agent.trouble("db01"), None);
+    site.assert_no_snapshot();
+}
+
+/// It does not say that it is full: it says that it failed inside, and takes nothing more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seaweedfs_without_space_stops_the_cycle_loses_nothing_and_goes_on_when_a_disk_is_added() {
+    let site = Site::small(16 * MIB, 1_000_000).await;
+    let Some(mut weed) = Weed::start_small(site.folder(), 8).await else { return };
+    let agent = Agent::start(&weed.setup(&site, &weed.plain, "full", &["db01"])).await;
+    agent.settled("db01", 2).await;
+    weed.fill();
+    site.guest_writes("db01", Workload::Clustered { writes: 16, bytes: 65536 }, 1).await;
+    agent.demand("db01", "sync");
+    let trouble = agent.until("db01", "the trouble", |vm| (!vm["trouble"].is_null()).then(|| vm["trouble"].clone())).await;
+    println!("{trouble:#}");
+    assert!(text(&trouble["fault"]["message"]).contains("the store failed inside"), "{trouble:#}");
+    assert!(text(&trouble["safe"]).starts_with("The replica is complete up to "), "{trouble:#}");
+    assert!(text(&trouble["next"]).contains("tries again by itself"), "{trouble:#}");
+    site.assert_replica(&agent, "db01", 2).await;
+
+    weed.add_room();
+    let point = agent.until("db01", "the next recovery point", |vm| vm["point"]["cycle"].as_u64().filter(|cycle| *cycle > 2)).await;
+    agent.settled("db01", point).await;
+    site.assert_replica(&agent, "db01", point).await;
+    site.assert_restored(&agent, "db01", 2).await;
+    assert_eq!((agent.trouble("db01"), agent.ask(&["verify", "db01"]).code), (None, 0));
     site.assert_no_snapshot();
 }
 
