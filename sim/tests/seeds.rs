@@ -76,6 +76,12 @@ fn found_a_lost_reply_to_the_key_slot() {
     play(181);
 }
 
+/// The bytes of a damaged segment stood already, from an attempt before: it was never read, and the point could not be restored.
+#[test]
+fn found_a_damaged_segment_that_nobody_read() {
+    play(881);
+}
+
 /// A small history in which nothing goes wrong, but the process dies at one exact effect: at every one of them, in turn.
 fn dies_at_every_effect(parity: u64, paced: bool) {
     let calm = || Plan { seed: 9, paced, ..Plan::calm(vec![1024 * 1024 + 3 * 512], 2) };
