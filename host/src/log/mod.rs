@@ -19,5 +19,6 @@ pub mod page;
 pub mod planned;
 pub mod seal;
 pub mod sink;
+pub mod squeeze;
 pub mod store;
 pub mod table;
