@@ -3,6 +3,7 @@
 //! ```text
 //!   build ─▶ binaries and plugin folders ─┬─▶ demo     the whole way, on loopback
 //!                                         ├─▶ lab      only the simulated datacentre
+//!                                         ├─▶ bench    how fast the data planes are
 //!                                         └─▶ test     suites; each names the parts that it needs from outside
 //! ```
 
@@ -66,6 +67,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measures the data planes, as ratios inside one run: --json FILE, --rounds N, --mib SIZE.
+    Bench {
+        /// Handed to the bench.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Feeds one decoder with inputs that a fuzzer invents; without a name, lists the decoders.
     Fuzz {
         target: Option<String>,
@@ -105,6 +112,10 @@ fn perform(verb: Verb) -> Result<ExitCode> {
             hand_over(Command::new(workspace.binary("sim")).args(arguments))
         }
         Verb::Lab { arguments } => lab(&workspace, &arguments),
+        Verb::Bench { arguments } => {
+            build::binary(&workspace, "transload-bench")?;
+            hand_over(Command::new(workspace.binary("transload-bench")).args(arguments))
+        }
         Verb::Fuzz { target, seconds } => fuzz::run(&workspace, target.as_deref(), seconds),
     }
 }

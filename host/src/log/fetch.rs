@@ -20,6 +20,7 @@ use super::fold::{Fold, FoldedBlock, Piece};
 use super::layout::AttemptFolder;
 use super::page::{Encoding, SegmentName};
 use super::seal::{BlockPlace, Sealer};
+use super::squeeze;
 use super::store::Objects;
 
 /// Blocks of a batch; the bound on plaintext in memory is twice this many MiB.
@@ -216,7 +217,10 @@ fn verify(folded: FoldedBlock, pieces: Vec<Bytes>, place: &DiskPlace, sealer: &S
         let key = place.segment_key(piece.body.segment);
         let at = BlockPlace { segment_key: &key, block, cells: piece.body.cells, encoding: piece.body.encoding.code() };
         sealer.open_block(at, sealed, &mut opened)?;
-        let expanded = expand(&opened, piece.body.encoding, block)?;
+        let expanded = match piece.body.encoding {
+            Encoding::Raw => None,
+            Encoding::Zstd => Some(squeeze::expand(&opened, || format!("block {block}"))?),
+        };
         let bytes = expanded.as_deref().unwrap_or(&opened);
         copy_cells(piece, bytes, &mut plain, block)?;
     }
@@ -233,15 +237,6 @@ fn differing(plain: &[u8], cells: CellMask, digests: &[Digest; 16], sealer: &Sea
         let to = plain.len().min(from + CELL as usize);
         cell_digest(sealer.digest_secret(), &plain[from..to]) != digests[*cell as usize]
     })
-}
-
-fn expand(bytes: &[u8], encoding: Encoding, block: u64) -> Result<Option<Vec<u8>>, Fault> {
-    match encoding {
-        Encoding::Raw => Ok(None),
-        Encoding::Zstd => {
-            zstd::bulk::decompress(bytes, BLOCK as usize).map(Some).map_err(|_| Fault::corrupt(format!("block {block} does not expand")))
-        }
-    }
 }
 
 /// The cells of a body stand one after the other; only the last one may be short, where the disk ended when it was written.

@@ -22,5 +22,6 @@ pub mod registry;
 pub mod relayed;
 pub mod seal;
 pub mod sink;
+pub mod squeeze;
 pub mod store;
 pub mod table;

@@ -1,10 +1,13 @@
 //! Each planned cell becomes one of three things: zero, same as at the base, or data with a digest. The data cells of a block are
 //! compressed together.
 
+use std::borrow::Cow;
+
 use crate::log::digest::cell_digest;
 use crate::log::page::Encoding;
+use crate::log::squeeze;
 use crate::log::table::matching;
-use crate::model::{CellMask, Digest, DiskSize};
+use crate::model::{CELL, CellMask, Digest, DiskSize};
 
 use super::read::ReadBlock;
 
@@ -48,14 +51,25 @@ pub fn encode(block: ReadBlock, size: DiskSize, base: Option<BaseBlock>, secret:
     EncodedBlock { block: block.planned.block, data, zero, same, digests, encoding, bytes }
 }
 
-/// Cells that do not get at least a sixteenth smaller stay raw: expanding them would cost the receiver more than the bytes are worth.
 fn compress(block: &ReadBlock, data: CellMask, size: DiskSize, level: i32) -> (Encoding, Vec<u8>) {
     if data.is_empty() {
         return (Encoding::Raw, Vec::new());
     }
-    let plain: Vec<u8> = data.cells().flat_map(|cell| block.cell(cell, size)).copied().collect();
-    match zstd::bulk::compress(&plain, level) {
-        Ok(compressed) if compressed.len() + plain.len() / 16 <= plain.len() => (Encoding::Zstd, compressed),
-        _ => (Encoding::Raw, plain),
+    let plain = together(block, data, size);
+    match squeeze::compress(&plain, level) {
+        Some(compressed) => (Encoding::Zstd, compressed),
+        None => (Encoding::Raw, plain.into_owned()),
     }
+}
+
+/// The data cells one after the other. A single run of them stands like that already.
+fn together(block: &ReadBlock, data: CellMask, size: DiskSize) -> Cow<'_, [u8]> {
+    if data.runs().count() == 1 {
+        let (first, last) = (data.0.trailing_zeros(), 15 - data.0.leading_zeros());
+        let from = block.cell_at(first, size).start;
+        return Cow::Borrowed(&block.plain[from..block.cell_at(last, size).end]);
+    }
+    let mut plain = Vec::with_capacity(data.count() as usize * CELL as usize);
+    data.cells().for_each(|cell| plain.extend_from_slice(block.cell(cell, size)));
+    Cow::Owned(plain)
 }

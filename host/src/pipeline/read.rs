@@ -96,9 +96,14 @@ pub struct ReadBlock {
 impl ReadBlock {
     /// The bytes of a planned cell.
     pub fn cell(&self, cell: u32, size: DiskSize) -> &[u8] {
+        &self.plain[self.cell_at(cell, size)]
+    }
+
+    /// Where in `plain` a planned cell stands.
+    pub fn cell_at(&self, cell: u32, size: DiskSize) -> std::ops::Range<usize> {
         let extent = size.cell(self.planned.block * u64::from(CELLS_PER_BLOCK) + u64::from(cell));
         let from = (extent.offset - self.span.offset) as usize;
-        &self.plain[from..from + extent.length as usize]
+        from..from + extent.length as usize
     }
 }
 

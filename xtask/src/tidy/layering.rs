@@ -221,6 +221,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("host/", &[], "the agent knows no plugin and no test"),
     ("lab/", &[], "the lab is an independent opinion; sharing code with the agent would share its mistakes"),
     ("sim/", &["transload"], "it is the host, with both ends in memory"),
+    ("bench/", &["transload"], "it measures the host; what it compares with are libraries and other programs"),
     ("plugins/guest/", &[], "what plugins share knows none of them"),
     ("plugins/", &["transload-guest"], "a plugin meets the host through wit/ alone, as a stranger's would"),
     ("tests/guests/", &["transload-guest"], "a test's guest is a plugin"),
@@ -231,8 +232,19 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("xtask/", &[], "every verb waits for it to compile"),
 ];
 
-const OURS: &[&str] =
-    &["transload", "transload-lab", "transload-guest", "transload-demo", "sim", "xtask", "storage-s3", "vmware-cbt", "e2e", "fuzz"];
+const OURS: &[&str] = &[
+    "transload",
+    "transload-lab",
+    "transload-guest",
+    "transload-demo",
+    "transload-bench",
+    "sim",
+    "xtask",
+    "storage-s3",
+    "vmware-cbt",
+    "e2e",
+    "fuzz",
+];
 
 pub fn crates(tree: &Tree) -> Vec<Break> {
     let mut breaks = Vec::new();

@@ -3,7 +3,7 @@
 use super::{Break, Tree};
 
 /// Where every file has to; tests open with their own first sentence, the name of the test.
-const FOLDERS: &[&str] = &["host/src/", "lab/src/", "sim/src/", "demo/src/", "xtask/src/", "plugins/"];
+const FOLDERS: &[&str] = &["host/src/", "lab/src/", "sim/src/", "bench/src/", "demo/src/", "xtask/src/", "plugins/"];
 
 pub fn check(tree: &Tree) -> Vec<Break> {
     let sources = FOLDERS.iter().flat_map(|folder| tree.under(folder, ".rs"));
