@@ -45,6 +45,8 @@ struct Costs {
 }
 
 fn main() -> Result<()> {
+    // As the agent does it: how buffers are kept is a part of what they cost.
+    transload::memory::settle();
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
