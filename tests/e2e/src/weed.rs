@@ -61,10 +61,11 @@ impl Ports {
         // What another test of this process was given is not bound yet.
         static NEXT: Mutex<Option<u16>> = Mutex::new(None);
         let mut next = NEXT.lock().expect("a panic here is this machine's");
-        let start = next.unwrap_or(20_000 + (std::process::id() % 2000) as u16 * 3);
-        let base = (start..29_000).step_by(6).find(|base| (*base..*base + 6).all(free));
+        // Twins included they stay below what the system gives to outgoing connections, which come and go at any moment.
+        let start = next.unwrap_or(20_000 + (std::process::id() % 400) as u16 * 6);
+        let base = (start..22_700).step_by(6).find(|base| (*base..*base + 6).all(free));
         let base = base.expect("this machine has free ports");
-        *next = Some(base + 6);
+        *next = Some(base + 6).filter(|next| *next < 22_600);
         Ports { master: base, volume: base + 1, filer: base + 2, plain: base + 3, tls: base + 4, more: base + 5 }
     }
 }
@@ -80,7 +81,19 @@ impl Weed {
         Weed::start_with(folder, &["-volume.max=1", &format!("-master.volumeSizeLimitMB={mebibytes}")]).await
     }
 
+    /// Somebody may take one of its ports before it does: then it ends at once, and is started with other ones.
     async fn start_with(folder: &Path, room: &[&str]) -> Option<Weed> {
+        for _ in 0..3 {
+            let mut weed = Weed::spawn(folder, room)?;
+            if weed.is_ready().await {
+                return Some(weed);
+            }
+        }
+        let log = std::fs::read_to_string(folder.join("weed/log")).unwrap_or_default();
+        panic!("weed ended three times while it started; the last log: {}", &log[log.len().saturating_sub(2000)..]);
+    }
+
+    fn spawn(folder: &Path, room: &[&str]) -> Option<Weed> {
         let program = parts::foreign("TRANSLOAD_WEED")?;
         let folder = folder.join("weed");
         std::fs::create_dir_all(&folder).expect("the site can be written");
@@ -98,7 +111,12 @@ impl Weed {
             .arg(format!("-dir={}", folder.display()))
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"])
             .args(room)
-            .args(["-s3.port.iceberg=0".to_owned(), format!("-master.port={}", ports.master), format!("-volume.port={}", ports.volume)])
+            .args([
+                "-s3.port.iceberg=0".to_owned(),
+                "-s3.port.lance=0".to_owned(),
+                format!("-master.port={}", ports.master),
+                format!("-volume.port={}", ports.volume),
+            ])
             .args([format!("-filer.port={}", ports.filer), format!("-s3.port={}", ports.plain), format!("-s3.port.https={}", ports.tls)])
             .arg(format!("-s3.config={}", config.display()))
             .arg(format!("-s3.cert.file={}", certificate.display()))
@@ -106,9 +124,7 @@ impl Weed {
             .current_dir(&folder);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("weed starts");
         let (plain, tls) = (format!("http://127.0.0.1:{}", ports.plain), format!("https://127.0.0.1:{}", ports.tls));
-        let mut weed = Weed { child, added: Vec::new(), folder, ports, plain, tls, pin };
-        weed.until_ready().await;
-        Some(weed)
+        Some(Weed { child, added: Vec::new(), folder, ports, plain, tls, pin })
     }
 
     /// An agent whose store is this server, at one of its URLs, below a prefix of its own.
@@ -155,12 +171,15 @@ impl Weed {
         asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 201 ")
     }
 
-    async fn until_ready(&mut self) {
+    /// Waits until it serves; false when it ended.
+    async fn is_ready(&mut self) -> bool {
         for _ in 0..600 {
-            assert!(self.child.try_wait().expect("the child is ours").is_none(), "weed ended while it started");
+            if self.child.try_wait().expect("the child is ours").is_some() {
+                return false;
+            }
             let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             if listens(self.ports.plain) && listens(self.ports.filer) && self.ask_filer("POST", &format!("/buckets/{BUCKET}/"), b"") {
-                return;
+                return true;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

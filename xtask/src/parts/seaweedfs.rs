@@ -32,7 +32,7 @@ pub fn start(workspace: &Workspace) -> Result<(Background, String)> {
         .arg(format!("-s3.config={}", identities.display()));
     command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-filer", "-s3"]);
     command.args([format!("-master.port={master}"), format!("-volume.port={volume}"), format!("-filer.port={filer}")]);
-    command.args([format!("-s3.port={s3}"), "-s3.port.iceberg=0".to_owned()]);
+    command.args([format!("-s3.port={s3}"), "-s3.port.iceberg=0".to_owned(), "-s3.port.lance=0".to_owned()]);
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("SeaweedFS does not start")?;
     let mut server = Background(child);
     for _ in 0..600 {

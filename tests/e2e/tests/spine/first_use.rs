@@ -48,6 +48,8 @@ async fn the_configuration_of_init_replicates_once_it_is_filled_in_and_a_vm_that
     drop(agent);
 
     let agent = Agent::start(&setup).await;
+    // It answers before it has found its VMs again.
+    agent.settled("web01", 2).await;
     agent.sync("web01").await;
     for (vm, cycle) in [("db01", 2), ("web01", 3)] {
         let id = agent.vm(vm).unwrap()["id"].as_str().unwrap().to_owned();
