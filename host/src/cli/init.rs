@@ -45,11 +45,14 @@ fn write_both(config: &Path, key: &Path) -> Result<(), (PathBuf, std::io::Error)
     let shown = std::path::absolute(key).unwrap_or_else(|_| key.to_owned());
     let text = Config::commented_example().replace(EXAMPLE_KEY, &shown.to_string_lossy());
     create(config, 0o640, text.as_bytes()).map_err(named(config))?;
-    create(key, 0o600, format!("{}\n", hex(&secret)).as_bytes()).map_err(named(key))
+    create(key, 0o600, format!("{}\n", hex(&secret)).as_bytes()).map_err(|error| {
+        let _ = std::fs::remove_file(config);
+        named(key)(error)
+    })
 }
 
+/// A file that cannot be written whole is not left behind.
 fn create(path: &Path, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| drop(std::fs::remove_file(path)))
 }

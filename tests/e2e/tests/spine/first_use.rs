@@ -21,6 +21,8 @@ async fn the_configuration_of_init_replicates_once_it_is_filled_in_and_a_vm_that
     setup.environment.push(("SSL_CERT_FILE".to_owned(), site.ca_file().display().to_string()));
 
     let (config, key) = (setup.config(), setup.folder.join("store.key"));
+    let nowhere = setup.run(&["init", "--key", "/nowhere/store.key"]);
+    assert!(nowhere.code == 1 && !config.exists(), "a configuration without its key is not left behind: {nowhere:?}");
     let said = setup.run(&["init"]);
     assert!(said.code == 0 && said.out.contains("Keep a copy of the key file elsewhere"), "{said:?}");
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
