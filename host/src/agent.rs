@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KeyConfig, Role, VmConfig};
 use crate::cpu::Cpu;
 use crate::desk::AgentDesk;
+use crate::driver::expected::Expected;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
 use crate::driver::judge::{Receiver, ReplicaTask, ReplicaView};
 use crate::driver::retry::{PersistentSink, PersistentSource};
@@ -115,7 +116,7 @@ pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
 impl Agent {
     /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
     /// `expected`: by a VM's id or name, the hash of a recovery point that the store must hold.
-    pub async fn open(config: Config, expected: BTreeMap<String, Sha>, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
+    pub async fn open(config: Config, expected: Expected, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
         let work = Arc::new(Folder::open(&work_place(&config.state))?);
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
         let host =
@@ -131,9 +132,8 @@ impl Agent {
         }
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let sink = Arc::new(PersistentSink::new(Arc::new(sink), clock.clone()));
-        let log =
-            crate::driver::store::open(sink, &unlock(&config.key)?, journal.clone(), Random::from_system(), Cpu::threads(threads)).await?;
-        crate::driver::expected::check(&log, &expected).await?;
+        let (unlock, random) = (unlock(&config.key)?, Random::from_system());
+        let log = crate::driver::store::open(sink, &unlock, journal.clone(), &expected, random, Cpu::threads(threads)).await?;
         let places = open_places(&config, work.clone())?;
         let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use transload::clock::Clock;
 use transload::cpu::Cpu;
+use transload::driver::expected::Expected;
 use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
 use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
 use transload::driver::retry::{PersistentSink, PersistentSource};
@@ -17,6 +18,7 @@ use transload::files::Files;
 use transload::journal::Ledger;
 use transload::log::chain::Chain;
 use transload::log::keys::{self, Unlock};
+use transload::log::sink::Sink;
 use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
 use transload::model::{CycleNumber, Fault, Quiesce, VmId};
@@ -213,8 +215,12 @@ impl Scene {
         Unlock::KeyFile(vec![7; 32].into())
     }
 
-    pub async fn log(&self, sink: Arc<dyn transload::log::sink::Sink>, random: Random) -> Result<Log, Fault> {
-        transload::driver::store::open(sink, &Scene::unlock(), Arc::new(self.journal.clone()), random, Cpu::Inline).await
+    pub async fn log(&self, sink: Arc<dyn Sink>, random: Random) -> Result<Log, Fault> {
+        self.log_that_holds(&Expected::new(), sink, random).await
+    }
+
+    pub async fn log_that_holds(&self, expected: &Expected, sink: Arc<dyn Sink>, random: Random) -> Result<Log, Fault> {
+        transload::driver::store::open(sink, &Scene::unlock(), Arc::new(self.journal.clone()), expected, random, Cpu::Inline).await
     }
 
     pub fn gateway(&self, log: Log) -> Gateway {
@@ -344,7 +350,7 @@ impl Scene {
     // ---- the oracle ----
 
     pub async fn quiet_log(&self) -> Result<Log, String> {
-        let sink: Arc<dyn transload::log::sink::Sink> = Arc::new(self.sink.quiet());
+        let sink: Arc<dyn Sink> = Arc::new(self.sink.quiet());
         let sealer = keys::open(&*sink, &Scene::unlock()).await.map_err(|fault| fault.to_string())?;
         Ok(Log::new(sink, Arc::new(sealer), Random::from_seed(0), Cpu::Inline))
     }

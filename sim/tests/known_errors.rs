@@ -1,15 +1,19 @@
 //! The museum of known errors: each test failed once, and its comment tells the story.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sim::by_hand::{CELL, MIB};
-use sim::scenario::Scene;
+use sim::scenario::{Plan, Scene};
 use sim::source::SourceFault;
+use transload::driver::expected::Expected;
 use transload::log::layout::{self, AttemptFolder};
-use transload::model::commit::{Mode, RejectCode};
+use transload::model::commit::{Mode, RejectCode, Sha};
 use transload::model::{CycleNumber, Epoch, Quiesce, SectorBitmap};
 use transload::pipeline::copy::{CopyJob, Progress, copy_disk};
 use transload::pipeline::source::{Ended, Outcome, Source};
 use transload::policy::vm::{EndedAs, Stage, Urgency};
+use transload::random::Random;
 
 async fn copied() -> Scene {
     let scene = Scene::calm(&[3 * MIB]);
@@ -325,4 +329,21 @@ async fn a_final_cycle_that_is_refused_is_followed_by_a_final_one() {
     scene.rejected(RejectCode::Damaged).await;
     scene.applied().await;
     assert!(scene.vm().await.point.unwrap().last);
+}
+
+/// Whoever mistypes a bucket while expecting a point would be bound to the wrong store from then on.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_hold_what_is_expected_is_neither_begun_nor_pinned() {
+    let plan = Plan::calm(vec![MIB], 1);
+    let (scene, anothers, empty) = (Scene::new(&plan), Scene::new(&plan), Scene::new(&plan));
+    let random = || Random::from_seed(7);
+    anothers.log(Arc::new(anothers.sink.clone()), random()).await.unwrap();
+    let expected = Expected::from([("vm".to_owned(), Sha::of(b"a point"))]);
+    for wrong in [&anothers.sink, &empty.sink] {
+        let held = wrong.keys("");
+        let fault = scene.log_that_holds(&expected, Arc::new(wrong.clone()), random()).await.map(drop).unwrap_err();
+        assert!(fault.message.ends_with("Nothing was begun or written"), "{}", fault.message);
+        assert_eq!(wrong.keys(""), held);
+    }
+    scene.log(Arc::new(scene.sink.clone()), random()).await.unwrap();
 }

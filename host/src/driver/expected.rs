@@ -8,8 +8,10 @@ use crate::log::store::Log;
 use crate::model::commit::{Sha, Verdict};
 use crate::model::{CycleNumber, Fault, FaultKind, VmId};
 
-/// Each expectation names one VM, by its id or by the name it was registered under, and a point of it whose receipt says applied.
-pub async fn check(log: &Log, expected: &BTreeMap<String, Sha>) -> Result<(), Fault> {
+/// By a VM's id, or by the name it was registered under: the hash of a recovery point whose receipt says applied.
+pub type Expected = BTreeMap<String, Sha>;
+
+pub async fn check(log: &Log, expected: &Expected) -> Result<(), Fault> {
     if expected.is_empty() {
         return Ok(());
     }
@@ -21,7 +23,7 @@ pub async fn check(log: &Log, expected: &BTreeMap<String, Sha>) -> Result<(), Fa
     for (vm, hash) in expected {
         let named: Vec<&VmId> = vms.iter().filter(|(name, id)| name == vm || id.as_str() == vm).map(|(_, id)| id).collect();
         let id = match named[..] {
-            [] => return Err(missing(format!("this store knows no VM {vm}"))),
+            [] => return Err(missing(format!("this store knows no VM {vm} (is the name right?)"))),
             [id] => id,
             _ => {
                 return Err(Fault::invalid(format!(
@@ -50,6 +52,11 @@ async fn holds(log: &Log, vm: &VmId, hash: Sha) -> Result<bool, Fault> {
         }
     }
     Ok(false)
+}
+
+/// Where the store should be there is none.
+pub fn no_store() -> Fault {
+    missing("there is no store in this place: store.json is missing".to_owned())
 }
 
 fn missing(what: String) -> Fault {

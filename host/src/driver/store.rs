@@ -16,6 +16,8 @@ use crate::log::store::Log;
 use crate::model::Fault;
 use crate::random::Random;
 
+use super::expected::{self, Expected};
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Pin {
     store: Option<String>,
@@ -38,11 +40,20 @@ impl Folded for Pin {
 }
 
 /// Opens the store that the journal knows. A journal that knows none takes the one it finds, or begins one in an empty place.
-pub async fn open(sink: Arc<dyn Sink>, unlock: &Unlock, journal: Arc<dyn Journal>, random: Random, cpu: Cpu) -> Result<Log, Fault> {
+/// A store that does not hold what is expected of it is neither begun nor pinned.
+pub async fn open(
+    sink: Arc<dyn Sink>,
+    unlock: &Unlock,
+    journal: Arc<dyn Journal>,
+    expected: &Expected,
+    random: Random,
+    cpu: Cpu,
+) -> Result<Log, Fault> {
     let mut pin: Ledger<Pin> = Ledger::open(journal, "store".to_owned()).await?;
     let exists = keys::exists(&*sink).await?;
     let sealer = match (exists, &pin.state().store) {
         (true, _) => keys::open(&*sink, unlock).await?,
+        (false, None) if !expected.is_empty() => return Err(expected::no_store()),
         (false, None) => keys::begin(&*sink, unlock, &random).await?,
         (false, Some(store)) => {
             return Err(Fault::not_found(format!(
@@ -56,8 +67,12 @@ pub async fn open(sink: Arc<dyn Sink>, unlock: &Unlock, journal: Arc<dyn Journal
         Some(store) if *store != found => {
             return Err(Fault::conflict(format!("this agent replicates into the store {store}, and the one configured is {found}")));
         }
-        Some(_) => {}
-        None => pin.record(vec![PinFact::Pinned { store: found }]).await?,
+        _ => {}
     }
-    Ok(Log::new(sink, Arc::new(sealer), random, cpu))
+    let log = Log::new(sink, Arc::new(sealer), random, cpu);
+    expected::check(&log, expected).await?;
+    if pin.state().store.is_none() {
+        pin.record(vec![PinFact::Pinned { store: found }]).await?;
+    }
+    Ok(log)
 }

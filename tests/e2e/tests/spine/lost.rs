@@ -69,12 +69,19 @@ async fn an_agent_that_expects_a_point_begins_nothing_in_a_store_that_was_rolled
     let said = Agent::refused(&new).await;
     println!("{said}");
     assert!(said.contains("it was rolled back, or is another one. Nothing was begun or written"), "{said}");
-    assert_eq!((site.lab.vcenter().counters().snapshots_created, s3.list_objects("").unwrap()), (snapshots, held));
+    assert_eq!((site.lab.vcenter().counters().snapshots_created, s3.list_objects("").unwrap()), (snapshots, held.clone()));
     assert!(!new.replicas().join(&id).exists(), "a replica was made");
     let mistyped = Setup { run_arguments: vec!["--expect".to_owned(), format!("db1={hash}")], ..new.clone() };
-    assert!(Agent::refused(&mistyped).await.contains("this store knows no VM db1"));
+    assert!(Agent::refused(&mistyped).await.contains("this store knows no VM db1 (is the name right?)"));
 
-    for (key, bytes) in kept {
+    // An empty place is not begun, and not taken for the store from now on.
+    let rolled_back: Vec<(String, Vec<u8>)> = held.iter().map(|key| (key.clone(), s3.read_object(key).unwrap().to_vec())).collect();
+    held.iter().for_each(|key| s3.delete_object(key).unwrap());
+    let said = Agent::refused(&new).await;
+    assert!(said.contains("there is no store in this place: store.json is missing: it was rolled back, or is another one."), "{said}");
+    assert!(s3.list_objects("").unwrap().is_empty(), "something was begun");
+
+    for (key, bytes) in rolled_back.into_iter().chain(kept) {
         s3.write_object(&key, &bytes).unwrap();
     }
     let agent = Agent::start(&new).await;
