@@ -29,6 +29,17 @@ fn filled_blocks(scene: &Scene) -> usize {
     held.chunks(MIB as usize).filter(|block| block.iter().any(|byte| *byte != 0)).count()
 }
 
+/// Lives that each end a little later, until one has brought it about.
+async fn lives_until(scene: &Scene, reached: impl Fn() -> bool) {
+    let mut fuse = 0;
+    while !reached() {
+        fuse += 5;
+        scene.world.light_fuse(fuse);
+        scene.until(&[]).await;
+        assert!(fuse < 4000, "it never comes about");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn most_of_an_initial_stands_when_its_commit_is_written() {
     let scene = scene();
@@ -60,13 +71,7 @@ async fn what_stands_is_not_fetched_a_second_time() {
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_was_never_seen_whole_is_not_taken_for_good_because_its_bytes_stand_already() {
     let scene = scene();
-    let mut fuse = 0;
-    while filled_blocks(&scene) < 6 {
-        fuse += 5;
-        scene.world.light_fuse(fuse);
-        scene.until(&[]).await;
-        assert!(fuse < 2000, "nothing is filled");
-    }
+    lives_until(&scene, || filled_blocks(&scene) >= 6).await;
     // Nothing can be built on: the next attempt sends all of it once more, and the first of its segments is damaged on its way.
     scene.source.lose_snapshots();
     scene.source.reset();
@@ -102,13 +107,7 @@ async fn nothing_is_left_beside_the_replica_of_a_disk_that_came_and_went() {
         scene.write(&scene.disk(disk), block * MIB + CELL, 4 * CELL);
     }
     let gone = scene.disk(1);
-    let mut fuse = 0;
-    while scene.replicas.content(&places::filling(&scene.vm, &gone)).is_none() {
-        fuse += 5;
-        scene.world.light_fuse(fuse);
-        scene.until(&[]).await;
-        assert!(fuse < 4000, "nothing is filled");
-    }
+    lives_until(&scene, || scene.replicas.content(&places::filling(&scene.vm, &gone)).is_some()).await;
     scene.source.lose_snapshots();
     scene.source.remove_disk(&gone);
     scene.applied().await;
@@ -138,13 +137,7 @@ async fn what_was_changed_in_the_file_is_found_and_fetched() {
 async fn what_was_not_flushed_when_the_power_failed_is_fetched_again() {
     for page in [1, 2, 4] {
         let scene = scene();
-        let mut fuse = 0;
-        while filled_blocks(&scene) < page * 3 {
-            fuse += 3;
-            scene.world.light_fuse(fuse);
-            scene.until(&[]).await;
-            assert!(fuse < 2000, "nothing is filled");
-        }
+        lives_until(&scene, || filled_blocks(&scene) >= page * 3).await;
         scene.crash_files();
         scene.applied().await;
     }
@@ -154,13 +147,7 @@ async fn what_was_not_flushed_when_the_power_failed_is_fetched_again() {
 #[tokio::test(start_paused = true)]
 async fn a_later_attempt_wins_over_what_an_earlier_one_filled() {
     let scene = scene();
-    let mut fuse = 0;
-    while filled_blocks(&scene) < 6 {
-        fuse += 5;
-        scene.world.light_fuse(fuse);
-        scene.until(&[]).await;
-        assert!(fuse < 2000, "nothing is filled");
-    }
+    lives_until(&scene, || filled_blocks(&scene) >= 6).await;
     scene.source.lose_snapshots();
     scene.source.write(&scene.disk(0), CELL, &vec![0; 4 * CELL as usize]);
     scene.write(&scene.disk(0), MIB + 2 * CELL, CELL);
@@ -191,4 +178,5 @@ async fn forged_announcements_and_pages_hold_nothing_up() {
     }
     scene.applied().await;
     assert_eq!(scene.vm().await.point.unwrap().commit.cycle.0, 1, "the first cycle is applied");
+    assert!(scene.replicas.names().iter().all(|name| !name.ends_with(".filling")), "{:?}", scene.replicas.names());
 }

@@ -21,7 +21,7 @@ use super::layout::AttemptFolder;
 use super::page::{Encoding, SegmentName};
 use super::seal::{BlockPlace, Sealer};
 use super::squeeze;
-use super::store::Objects;
+use super::store::{Log, Objects};
 
 /// Blocks of a batch; the bound on plaintext in memory is twice this many MiB.
 pub const BATCH_BLOCKS: usize = 32;
@@ -106,8 +106,9 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    pub fn new(place: DiskPlace, objects: Arc<dyn Objects>, sealer: Arc<Sealer>, cpu: Cpu) -> Fetcher {
-        Fetcher { place, objects, sealer, cpu, filled: None }
+    /// `objects`: where the segments are read, the log itself or a spool before it.
+    pub fn new(place: DiskPlace, objects: Arc<dyn Objects>, log: &Log) -> Fetcher {
+        Fetcher { place, objects, sealer: log.sealer().clone(), cpu: log.cpu().clone(), filled: None }
     }
 
     /// What came out of a verified segment and stands in the file is proven there, and not fetched a second time.

@@ -59,6 +59,11 @@ pub async fn announced(log: &Log, vm: &VmId) -> Result<Vec<String>, Fault> {
     Ok(log.list(&layout::initials(vm)).await?.into_iter().map(|entry| entry.key).collect())
 }
 
+/// The disk that the key of an announcement is for, by the name that its files have. The announcement itself may be a forged one.
+pub fn disk_name(key: &str) -> DiskId {
+    DiskId(layout::name(key.rsplit('/').next().unwrap_or_default()))
+}
+
 pub async fn read(log: &Log, key: &str) -> Result<InitialCopy, Fault> {
     InitialCopy::decode(&log.read(Role::Initial, key).await?)
 }

@@ -61,8 +61,11 @@ impl Ahead {
         let keys: Vec<String> = self.copies.keys().cloned().collect();
         for key in keys {
             let Some(Following::Pages { copy, next_page }) = self.copies.get(&key) else { continue };
+            if copy.cycle <= judged {
+                self.copies.insert(key, Following::Ended);
+                continue;
+            }
             let ended = match copy.page(log, vm, *next_page).await {
-                _ if copy.cycle <= judged => Following::Ended,
                 Ok(page) => return Ok(Some(Published { copy: copy.clone(), key, page })),
                 // An attempt that another one followed publishes nothing any more.
                 Err(fault) if fault.kind == FaultKind::NotFound && !self.is_newest(copy) => Following::Ended,
@@ -96,10 +99,9 @@ impl Ahead {
     /// The VM has its replica: what was filled for disks that did not become part of it goes, and everything is forgotten.
     pub async fn end(&mut self, log: &Log, places: &Places, vm: &VmId) -> Result<(), Fault> {
         for key in initial::announced(log, vm).await? {
-            match initial::read(log, &key).await {
-                Ok(copy) => places.replicas.remove(&places::filling(vm, &copy.disk)).await?,
-                Err(fault) => drop(unusable(vm, &key, fault)?),
-            }
+            let disk = initial::disk_name(&key);
+            places.replicas.remove(&places::filling(vm, &disk)).await?;
+            places.work.remove(&places::filling_table(vm, &disk)).await?;
         }
         *self = Ahead::default();
         Ok(())
@@ -110,7 +112,7 @@ impl Ahead {
         let Published { key, copy, page } = published;
         let file = open_filling(places, vm, &copy.disk, copy.size).await?;
         let place = DiskPlace { vm: vm.clone(), disk: copy.disk.clone(), size: copy.size };
-        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log.sealer().clone(), log.cpu().clone());
+        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log);
         let (mut named, mut damaged) = (BTreeSet::new(), BTreeSet::new());
         let mut blocks = data_blocks(page).peekable();
         while blocks.peek().is_some() {

@@ -44,7 +44,7 @@ async fn write_disk(log: &Log, places: &Places, commit: &Commit, disk: &DiskComm
     let objects = spool_of(log, places, commit);
     let fold = fold_of(log, objects.clone(), commit, disk);
     let place = DiskPlace { vm: vm.clone(), disk: id.clone(), size: disk.size };
-    let mut fetch = Fetch::new(fold, Fetcher::new(place, objects, log.sealer().clone(), log.cpu().clone()));
+    let mut fetch = Fetch::new(fold, Fetcher::new(place, objects, log));
     let mut covered = Covered::new(disk);
     loop {
         let batch = fetch.next().await.map_err(torn)?;

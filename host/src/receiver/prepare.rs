@@ -191,12 +191,7 @@ type BadBlock = (u64, Fault);
 impl Preparing<'_> {
     fn fetcher(&self, objects: Arc<dyn Objects>) -> Fetcher {
         let place = DiskPlace { vm: self.commit.vm.clone(), disk: self.disk.disk.clone(), size: self.disk.size };
-        Fetcher::new(place, objects, self.log.sealer().clone(), self.log.cpu().clone())
-    }
-
-    fn fetch(&self, objects: Arc<dyn Objects>, fetcher: Fetcher) -> Fetch {
-        let fold = fold_of(self.log, objects, self.commit, self.disk);
-        Fetch::new(fold, fetcher)
+        Fetcher::new(place, objects, self.log)
     }
 
     /// Delta and resync: everything is read once, nothing is written but the spool.
@@ -204,7 +199,8 @@ impl Preparing<'_> {
         let table = self.table_at_base().await?;
         let mut covered = Covered::new(self.disk);
         let mut bad = Vec::new();
-        let mut fetch = self.fetch(spool.clone(), self.fetcher(spool));
+        let fold = fold_of(self.log, spool.clone(), self.commit, self.disk);
+        let mut fetch = Fetch::new(fold, self.fetcher(spool));
         loop {
             let batch = fetch.next().await?;
             if batch.is_empty() {
@@ -237,8 +233,9 @@ impl Preparing<'_> {
         let mut covered = Covered::new(self.disk);
         let mut bad = Vec::new();
         let store: Arc<dyn Objects> = Arc::new(self.log.clone());
-        let mut fetch =
-            self.fetch(store.clone(), self.fetcher(store).onto(Filled { file: file.clone(), verified: self.ahead.verified(disk) }));
+        let fold = fold_of(self.log, store.clone(), self.commit, self.disk);
+        let filled = Filled { file: file.clone(), verified: self.ahead.verified(disk) };
+        let mut fetch = Fetch::new(fold, self.fetcher(store).onto(filled));
         loop {
             let batch = fetch.next().await?;
             if batch.is_empty() {

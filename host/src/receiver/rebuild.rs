@@ -125,6 +125,5 @@ fn note(list: &mut Vec<u64>, block: u64) {
 
 fn fetch(log: &Log, chain: &Chain, disk: &DiskId) -> Result<Fetch, Fault> {
     let place = DiskPlace { vm: chain.point().vm.clone(), disk: disk.clone(), size: chain.disk(disk)?.size };
-    let objects = std::sync::Arc::new(log.clone());
-    Ok(Fetch::new(chain.fold(log, disk)?, Fetcher::new(place, objects, log.sealer().clone(), log.cpu().clone())))
+    Ok(Fetch::new(chain.fold(log, disk)?, Fetcher::new(place, std::sync::Arc::new(log.clone()), log)))
 }
