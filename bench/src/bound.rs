@@ -2,11 +2,11 @@
 
 use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use transload::log::digest::is_zero;
+use transload::model::CELL;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use crate::corpus::BLOCK;
-
-const CELL: usize = 64 * 1024;
 
 /// What came out, so that nothing is left out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,7 +27,7 @@ pub fn run(image: &[u8], level: i32) -> Made {
     let mut made = Made::default();
     for (number, block) in image.chunks(BLOCK).enumerate() {
         plain.clear();
-        for cell in block.chunks(CELL) {
+        for cell in block.chunks(CELL as usize) {
             if is_zero(cell) {
                 continue;
             }
@@ -52,9 +52,4 @@ pub fn run(image: &[u8], level: i32) -> Made {
     }
     std::hint::black_box(made.check);
     made
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    chunks.iter().all(|chunk| u128::from_ne_bytes(*chunk) == 0) && rest.iter().all(|byte| *byte == 0)
 }
