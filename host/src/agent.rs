@@ -19,7 +19,8 @@ use crate::cpu::Cpu;
 use crate::desk::AgentDesk;
 use crate::driver::expected::Expected;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
-use crate::driver::judge::{Receiver, ReplicaTask, ReplicaView};
+use crate::driver::judge::{Receiver, ReplicaView};
+use crate::driver::replicas::Replicas;
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::folder::Folder;
 use crate::journal::{Folded, Journal, Ledger, SqliteJournal};
@@ -54,7 +55,8 @@ pub struct Agent {
     work: Arc<Folder>,
     sources: BTreeMap<String, Arc<dyn Source>>,
     vms: Mutex<BTreeMap<VmId, VmHandle>>,
-    replicas: Mutex<BTreeMap<VmId, watch::Receiver<ReplicaView>>>,
+    /// None on a gateway apart.
+    replicas: Option<Replicas>,
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
     /// Disks that may be copied at one time over all VMs.
@@ -135,6 +137,16 @@ impl Agent {
         let (unlock, random) = (unlock(&config.key)?, Random::from_system());
         let log = crate::driver::store::open(sink, &unlock, journal.clone(), &expected, random, Cpu::threads(threads)).await?;
         let places = open_places(&config, work.clone())?;
+        let replicas = places.clone().map(|places| {
+            Replicas::new(Receiver {
+                log: log.clone(),
+                journal: journal.clone(),
+                places,
+                clock: clock.clone(),
+                poll: config.replication.poll.0.min(Duration::from_secs(2)),
+                checkpoint_every: CHECKPOINT_EVERY,
+            })
+        });
         let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
         Ok(Arc::new(Agent {
@@ -146,7 +158,7 @@ impl Agent {
             work,
             sources,
             vms: Mutex::default(),
-            replicas: Mutex::default(),
+            replicas,
             wanted,
             missing: Mutex::default(),
             copying,
@@ -241,8 +253,11 @@ impl Agent {
             settings: self.settings(),
         };
         let task = VmTask::open(gateway, enrolment, demands, show).await?;
+        if let Some(replicas) = &self.replicas {
+            replicas.take_up(&id, failed.clone()).await?;
+        }
+        // Last: whoever finds it here takes the task for running.
         self.vms.lock().expect("nothing panics while it holds this").insert(id.clone(), VmHandle { view, demand });
-        self.receive(&id, failed.clone()).await?;
         tokio::spawn(async move {
             if let Err(fault) = task.run().await {
                 let _ = failed.send(fault).await;
@@ -294,15 +309,13 @@ impl Agent {
 
     /// A receiver apart from its gateway learns of VMs from the store.
     async fn watch_store(self: &Arc<Agent>, failed: mpsc::Sender<Fault>) {
-        if self.places.is_none() {
-            return std::future::pending().await;
-        }
+        let Some(replicas) = &self.replicas else { return std::future::pending().await };
         loop {
             match self.log.list(layout::VMS).await {
                 Ok(entries) => {
                     for entry in entries {
                         let id = VmId(entry.key[layout::VMS.len()..].to_owned());
-                        if let Err(fault) = self.receive(&id, failed.clone()).await {
+                        if let Err(fault) = replicas.take_up(&id, failed.clone()).await {
                             tracing::warn!(vm = %id, message = %fault.message, "the replica's task does not start");
                         }
                     }
@@ -313,32 +326,6 @@ impl Agent {
         }
     }
 
-    async fn receive(&self, id: &VmId, failed: mpsc::Sender<Fault>) -> Result<(), Fault> {
-        let Some(places) = &self.places else { return Ok(()) };
-        if self.replicas.lock().expect("nothing panics while it holds this").contains_key(id) {
-            return Ok(());
-        }
-        let receiver = Receiver {
-            log: self.log.clone(),
-            journal: self.journal.clone(),
-            places: places.clone(),
-            clock: self.clock.clone(),
-            poll: self.config.replication.poll.0.min(Duration::from_secs(2)),
-            checkpoint_every: CHECKPOINT_EVERY,
-        };
-        let (show, view) = watch::channel(ReplicaView::default());
-        let task = ReplicaTask::open(receiver, id.clone(), show).await?;
-        if self.replicas.lock().expect("nothing panics while it holds this").insert(id.clone(), view).is_some() {
-            return Ok(());
-        }
-        tokio::spawn(async move {
-            if let Err(fault) = task.run().await {
-                let _ = failed.send(fault).await;
-            }
-        });
-        Ok(())
-    }
-
     // ---- views ----
 
     pub fn handles(&self) -> BTreeMap<VmId, VmHandle> {
@@ -346,8 +333,7 @@ impl Agent {
     }
 
     pub fn replica_views(&self) -> BTreeMap<VmId, ReplicaView> {
-        let replicas = self.replicas.lock().expect("nothing panics while it holds this");
-        replicas.iter().map(|(id, view)| (id.clone(), view.borrow().clone())).collect()
+        self.replicas.as_ref().map(Replicas::views).unwrap_or_default()
     }
 
     pub fn missing(&self) -> Vec<String> {

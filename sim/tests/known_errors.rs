@@ -7,6 +7,7 @@ use sim::by_hand::{CELL, MIB};
 use sim::scenario::{Plan, Scene};
 use sim::source::SourceFault;
 use transload::driver::expected::Expected;
+use transload::driver::replicas::Replicas;
 use transload::log::layout::{self, AttemptFolder};
 use transload::model::commit::{Mode, RejectCode, Sha};
 use transload::model::{CycleNumber, Epoch, Quiesce, SectorBitmap};
@@ -346,4 +347,20 @@ async fn a_store_that_does_not_hold_what_is_expected_is_neither_begun_nor_pinned
         assert_eq!(wrong.keys(""), held);
     }
     scene.log(Arc::new(scene.sink.clone()), random()).await.unwrap();
+}
+
+/// At a start the VM and its entry in the store ask for the replica's task at the same moment. The second one's view took the place of the
+/// first one's, whose task then saw that nobody looked, and ended: no commit of that VM was judged any more, and nothing said why.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_asked_for_twice_at_once_is_taken_up_once_and_goes_on() {
+    let scene = Scene::calm(&[MIB]);
+    let log = scene.log(Arc::new(scene.sink.clone()), Random::from_seed(7)).await.unwrap();
+    let replicas = Replicas::new(scene.receiver(log));
+    let (failed, mut failures) = tokio::sync::mpsc::channel(1);
+    let (first, second) = tokio::join!(replicas.take_up(&scene.vm, failed.clone()), replicas.take_up(&scene.vm, failed));
+    first.and(second).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(replicas.views().len(), 1);
+    // The task holds the only sender that is left, as long as it lives.
+    assert_eq!(failures.try_recv(), Err(tokio::sync::mpsc::error::TryRecvError::Empty));
 }

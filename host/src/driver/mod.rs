@@ -14,5 +14,6 @@ pub mod gateway;
 pub mod judge;
 mod perform;
 pub mod relay;
+pub mod replicas;
 pub mod retry;
 pub mod store;

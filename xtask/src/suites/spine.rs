@@ -72,8 +72,8 @@ fn is_end_to_end(binary: &TestBinary<'_>) -> bool {
 fn with_parts(workspace: &Workspace, mut command: Command) -> Command {
     workspace.tell_where_things_are(&mut command);
     command.env("TRANSLOAD_TEST_PLUGINS", workspace.test_plugins());
-    // These tests mostly wait for something to be polled; two cores carry four of them.
-    command.env("RUST_TEST_THREADS", "4");
+    // These tests mostly wait for something to be polled; two cores carry six of them.
+    command.env("RUST_TEST_THREADS", "6");
     for (name, path) in [
         ("TRANSLOAD_WEED", python::weed(workspace)),
         ("TRANSLOAD_VCSIM", vcsim::binary(workspace)),
