@@ -1,8 +1,8 @@
 //! How the process holds on to memory.
 //!
-//! Bulk buffers are megabytes that live for milliseconds, on many threads. glibc's allocator gives each thread an arena, learns to keep
-//! such buffers in them and seldom gives them back: measured in the demo, 184 MiB instead of 91. Large buffers are therefore mapped and
-//! unmapped one by one, which the kernel does at a cost that compressing and sealing the same bytes makes invisible.
+//! Bulk buffers are megabytes that live for milliseconds. Left alone, glibc gets each from the kernel and gives it back at once; the kernel
+//! clears it page by page, and that cost a third of all CPU time (docs/performance.md). Told to keep them, it keeps them in an arena for each
+//! thread, and the demo held 184 MiB instead of 91. So they are kept, in one arena, and what lies free at its end beyond a bound goes back.
 //!
 //! Keys and passwords are in it. No core file is written, whoever asks for one, and no other process of the same user may look inside.
 
@@ -10,12 +10,14 @@
 pub fn settle() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        const KEPT: libc::c_int = 256 * 1024;
+        /// Buffers up to the largest that glibc can be told to keep.
+        const KEPT: libc::c_int = 32 << 20;
+        const FREE_MAX: libc::c_int = 64 << 20;
         // SAFETY: mallopt changes the allocator's own settings; no other thread exists yet.
         unsafe {
-            libc::mallopt(libc::M_ARENA_MAX, 2);
+            libc::mallopt(libc::M_ARENA_MAX, 1);
             libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_MAX);
         }
     }
 }
