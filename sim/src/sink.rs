@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use transload::log::seal::Sealed;
 use transload::log::sink::{CreateGuarantee, EntriesPage, Entry, Sink, SinkDescription};
 use transload::model::{Extent, Fault};
@@ -16,6 +16,7 @@ use crate::world::World;
 
 /// On a paced store. Longer than a receiver waits before it looks again.
 const PUT_TAKES: Duration = Duration::from_millis(1500);
+const GET_TAKES: Duration = Duration::from_millis(20);
 
 /// How often things go wrong, as probabilities.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +49,12 @@ impl MemorySink {
     /// Puts take a while, and only so many are served at once: what else runs gets its turn in between.
     pub fn paced(self, puts_at_once: usize) -> MemorySink {
         MemorySink { seats: Some(Arc::new(Semaphore::new(puts_at_once))), ..self }
+    }
+
+    async fn take_seat(&self, takes: Duration) -> Option<SemaphorePermit<'_>> {
+        let seat = self.seats.as_ref()?.acquire().await.expect("this semaphore is never closed");
+        tokio::time::sleep(takes).await;
+        Some(seat)
     }
 
     /// The same objects, without trouble: for the oracle.
@@ -128,14 +135,7 @@ impl Sink for MemorySink {
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
-        let _seat = match &self.seats {
-            Some(seats) => {
-                let seat = seats.acquire().await.expect("this semaphore is never closed");
-                tokio::time::sleep(PUT_TAKES).await;
-                Some(seat)
-            }
-            None => None,
-        };
+        let _seat = self.take_seat(PUT_TAKES).await;
         self.world.step("before put").await;
         self.refused()?;
         let mut stored = self.damage(key, body.bytes().clone());
@@ -156,6 +156,7 @@ impl Sink for MemorySink {
     }
 
     async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+        let _seat = self.take_seat(GET_TAKES).await;
         self.world.step("get").await;
         self.segment_reads.fetch_add(u64::from(key.contains("/seg-")), Ordering::Relaxed);
         self.refused()?;

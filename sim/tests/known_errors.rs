@@ -12,6 +12,7 @@ use transload::log::layout::{self, AttemptFolder};
 use transload::model::commit::{Mode, RejectCode, Sha};
 use transload::model::{CycleNumber, Epoch, Quiesce, SectorBitmap};
 use transload::pipeline::copy::{CopyJob, Progress, copy_disk};
+use transload::pipeline::limits::Copies;
 use transload::pipeline::source::{Ended, Outcome, Source};
 use transload::policy::vm::{EndedAs, Stage, Urgency};
 use transload::random::Random;
@@ -162,7 +163,7 @@ async fn pages_of_an_agent_that_was_taken_over_are_never_taken_for_our_own() {
         planned_digest,
         base: None,
     };
-    copy_disk(&job, &*source, &log, scene.limits, &Progress::default()).await.unwrap();
+    copy_disk(&job, &*source, &log, &Copies::new(1, scene.limits).enter().await, &Progress::default()).await.unwrap();
     source.close_snapshot(&opened.token, transload::model::Closing::DiscardMarkers).await.unwrap();
     other.applied().await;
 }

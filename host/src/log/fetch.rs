@@ -1,15 +1,17 @@
 //! Brings the bytes of folded blocks from the store and lets nothing through that is not what its digest says.
 //!
-//! Blocks come in batches. The pieces of a batch are grouped by segment, neighbours are joined into one ranged read, and all reads of a
-//! batch are under way together. A block that cannot be had or does not verify is an error of that block alone, so that a receipt can
+//! Blocks come in batches, and several batches are under way at once. The pieces of a batch are grouped by segment, neighbours are joined into
+//! one ranged read, and all reads of a batch go out together. A block that cannot be had or does not verify is an error of that block alone, so that a receipt can
 //! name every bad block and not only the first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, FuturesOrdered};
+use futures::{FutureExt, StreamExt};
 
 use crate::cpu::Cpu;
 use crate::files::DiskFile;
@@ -23,8 +25,10 @@ use super::seal::{BlockPlace, Sealer};
 use super::squeeze;
 use super::store::{Log, Objects};
 
-/// Blocks of a batch; the bound on plaintext in memory is twice this many MiB.
-pub const BATCH_BLOCKS: usize = 32;
+/// Blocks of a batch.
+pub const BATCH_BLOCKS: usize = 8;
+/// Batches under way at once. Each holds at most twice as many MiB as it has blocks: sealed, and in the clear.
+pub const BATCHES_AT_ONCE: usize = 4;
 /// Reads that are closer than this in a segment are joined.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
 /// Ranged reads under way at once.
@@ -62,15 +66,18 @@ impl DiskPlace {
 /// A block, or why it cannot be believed.
 pub type Fetched = Result<VerifiedBlock, (u64, Fault)>;
 
-/// Reads batches of verified blocks off a fold.
+/// Reads batches of verified blocks off a fold. While one is worked on, nothing is polled: who works on it may wait for local files, and
+/// never for the store, whose connections the next batch may hold.
 pub struct Fetch {
     fold: Fold,
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
+    under_way: FuturesOrdered<BoxFuture<'static, Vec<Fetched>>>,
+    fetched: VecDeque<Vec<Fetched>>,
 }
 
 impl Fetch {
     pub fn new(fold: Fold, fetcher: Fetcher) -> Fetch {
-        Fetch { fold, fetcher }
+        Fetch { fold, fetcher: Arc::new(fetcher), under_way: FuturesOrdered::new(), fetched: VecDeque::new() }
     }
 
     pub fn fold(&self) -> &Fold {
@@ -79,15 +86,42 @@ impl Fetch {
 
     /// The next blocks in disk order; empty at the end. A fault here is one of the manifest itself.
     pub async fn next(&mut self) -> Result<Vec<Fetched>, Fault> {
-        let mut blocks = Vec::with_capacity(BATCH_BLOCKS);
-        let mut with_data = 0;
-        while with_data < BATCH_BLOCKS && blocks.len() < 64 * BATCH_BLOCKS {
-            let Some(block) = self.fold.next().await? else { break };
-            with_data += usize::from(!block.pieces.is_empty());
-            blocks.push(block);
+        while self.under_way.len() + self.fetched.len() < BATCHES_AT_ONCE {
+            let blocks = self.next_blocks().await?;
+            if blocks.is_empty() {
+                break;
+            }
+            let fetcher = self.fetcher.clone();
+            self.under_way.push_back(async move { fetcher.fetch(blocks).await }.boxed());
         }
-        Ok(self.fetcher.fetch(blocks).await)
+        match self.fetched.pop_front() {
+            Some(batch) => Ok(batch),
+            None => Ok(self.under_way.next().await.unwrap_or_default()),
+        }
     }
+
+    /// The fold may have to read a page of the manifest; what is under way goes on meanwhile, or it could hold what the page waits for.
+    async fn next_blocks(&mut self) -> Result<Vec<FoldedBlock>, Fault> {
+        let mut blocks = pin!(batch_of(&mut self.fold));
+        loop {
+            tokio::select! {
+                biased;
+                blocks = &mut blocks => return blocks,
+                Some(batch) = self.under_way.next(), if !self.under_way.is_empty() => self.fetched.push_back(batch),
+            }
+        }
+    }
+}
+
+async fn batch_of(fold: &mut Fold) -> Result<Vec<FoldedBlock>, Fault> {
+    let mut blocks = Vec::with_capacity(BATCH_BLOCKS);
+    let mut with_data = 0;
+    while with_data < BATCH_BLOCKS && blocks.len() < 64 * BATCH_BLOCKS {
+        let Some(block) = fold.next().await? else { break };
+        with_data += usize::from(!block.pieces.is_empty());
+        blocks.push(block);
+    }
+    Ok(blocks)
 }
 
 /// A disk that was filled ahead, and the segments that were read whole from the store, and verified, on that way.
@@ -118,10 +152,7 @@ impl Fetcher {
 
     /// The blocks in the order given, each with its bytes or its fault. At most `BATCH_BLOCKS` of them may have data.
     pub async fn fetch(&self, blocks: Vec<FoldedBlock>) -> Vec<Fetched> {
-        let mut in_place = Vec::with_capacity(blocks.len());
-        for block in &blocks {
-            in_place.push(self.stands_already(block).await);
-        }
+        let in_place: Vec<bool> = FuturesOrdered::from_iter(blocks.iter().map(|block| self.stands_already(block))).collect().await;
         let missing = blocks.iter().zip(&in_place).filter(|(_, in_place)| !**in_place).map(|(block, _)| block);
         let sealed = self.read_pieces(missing).await;
         let block = async |(block, in_place)| match in_place {

@@ -122,6 +122,16 @@ impl LayerCursor {
         self.page.entries[self.entry..].iter().take_while(move |entry| entry.first_block() <= block)
     }
 
+    /// The first block after `block` that the layer may speak of, after `seek` to that one. Pages are seldom empty: the next one begins where
+    /// this one ends, and is then read.
+    fn resumes_after(&self, block: u64) -> u64 {
+        if block + 1 >= self.to_block().min(self.size.blocks()) {
+            return u64::MAX;
+        }
+        let next = self.page.entries[self.entry..].iter().find(|entry| entry.end_block() > block + 1);
+        next.map_or(self.page.to_block, Entry::first_block).max(block + 1)
+    }
+
     async fn load_page(&mut self, objects: &dyn Objects, sealer: &Sealer) -> Result<(), Fault> {
         let number = self.next_page;
         let (key, role, kind, count) = match &self.pages {
@@ -208,10 +218,12 @@ impl Fold {
     pub async fn next(&mut self) -> Result<Option<FoldedBlock>, Fault> {
         while self.block < self.size.blocks() {
             let folded = self.fold(self.block).await?;
-            self.block += 1;
             if !folded.is_empty() {
+                self.block += 1;
                 return Ok(Some(folded));
             }
+            // A delta of a large disk speaks of few blocks.
+            self.block = self.layers.iter().map(|layer| layer.resumes_after(self.block)).min().unwrap_or(u64::MAX);
         }
         match self.layers.iter().all(LayerCursor::finished) {
             true => Ok(None),

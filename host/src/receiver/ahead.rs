@@ -12,7 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::log::fetch::{BATCH_BLOCKS, DiskPlace, Fetcher};
+use futures::{FutureExt, StreamExt, stream};
+
+use crate::log::fetch::{BATCH_BLOCKS, BATCHES_AT_ONCE, DiskPlace, Fetched, Fetcher};
 use crate::log::fold::FoldedBlock;
 use crate::log::initial::{self, InitialCopy};
 use crate::log::page::{Entry, ManifestPage, SegmentName};
@@ -112,13 +114,13 @@ impl Ahead {
         let Published { key, copy, page } = published;
         let file = open_filling(places, vm, &copy.disk, copy.size).await?;
         let place = DiskPlace { vm: vm.clone(), disk: copy.disk.clone(), size: copy.size };
-        let fetcher = Fetcher::new(place, Arc::new(log.clone()), log);
+        let fetcher = Arc::new(Fetcher::new(place, Arc::new(log.clone()), log));
         let (mut named, mut damaged) = (BTreeSet::new(), BTreeSet::new());
-        let mut blocks = data_blocks(page).peekable();
-        while blocks.peek().is_some() {
-            let batch: Vec<FoldedBlock> = blocks.by_ref().take(BATCH_BLOCKS).collect();
-            let segments: Vec<SegmentName> = batch.iter().flat_map(|block| &block.pieces).map(|piece| piece.body.segment).collect();
-            for (block, segment) in fetcher.fetch(batch).await.into_iter().zip(segments) {
+        let blocks: Vec<FoldedBlock> = data_blocks(page).collect();
+        let batches: Vec<Vec<FoldedBlock>> = blocks.chunks(BATCH_BLOCKS).map(<[_]>::to_vec).collect();
+        let mut batches = stream::iter(batches).map(|batch| fetch(fetcher.clone(), batch).boxed()).buffered(BATCHES_AT_ONCE);
+        while let Some(batch) = batches.next().await {
+            for (segment, block) in batch {
                 named.insert(segment);
                 match block {
                     Ok(block) => write_block(&*file, &block).await?,
@@ -141,6 +143,12 @@ impl Ahead {
         let newer = |other: &InitialCopy| other.disk == copy.disk && (other.cycle, other.attempt) > (copy.cycle, copy.attempt);
         !self.copies.values().any(|following| matches!(following, Following::Pages { copy: other, .. } if newer(other)))
     }
+}
+
+/// Each block with the segment that it came from.
+async fn fetch(fetcher: Arc<Fetcher>, batch: Vec<FoldedBlock>) -> Vec<(SegmentName, Fetched)> {
+    let segments: Vec<SegmentName> = batch.iter().flat_map(|block| &block.pieces).map(|piece| piece.body.segment).collect();
+    segments.into_iter().zip(fetcher.fetch(batch).await).collect()
 }
 
 /// What is damaged or forged is not followed any further; every other fault is one of the moment.
