@@ -10,6 +10,7 @@ use crate::journal::{Folded, Journal, Ledger};
 use crate::log::chain::Chain;
 use crate::log::checkpoint;
 use crate::log::layout;
+use crate::log::news::Listener;
 use crate::log::store::{Log, Objects};
 use crate::model::commit::{AppliedDisk, Commit, FORMAT, Mode, PointRef, Receipt, RejectCode, Rejection, Sha, Verdict};
 use crate::model::{CycleNumber, Epoch, Fault, FaultKind, VmId};
@@ -59,13 +60,15 @@ pub struct ReplicaTask {
     vm: VmId,
     ledger: Ledger<Replica>,
     ahead: Ahead,
+    news: Listener,
     view: watch::Sender<ReplicaView>,
 }
 
 impl ReplicaTask {
     pub async fn open(receiver: Receiver, vm: VmId, view: watch::Sender<ReplicaView>) -> Result<ReplicaTask, Fault> {
         let ledger = Ledger::open(receiver.journal.clone(), aggregate(&vm)).await?;
-        Ok(ReplicaTask { receiver, vm, ledger, ahead: Ahead::default(), view })
+        let news = receiver.log.news().listen();
+        Ok(ReplicaTask { receiver, vm, ledger, ahead: Ahead::default(), news, view })
     }
 
     /// Judges commits as they come. Ends only when nobody looks any more.
@@ -82,12 +85,19 @@ impl ReplicaTask {
                     (Some(fault), wait)
                 }
             };
-            failures = if trouble.is_some() { failures } else { 0 };
+            let troubled = trouble.is_some();
+            failures = if troubled { failures } else { 0 };
             self.view.send_replace(ReplicaView { replica: self.ledger.state().clone(), trouble });
             if self.view.is_closed() {
                 return Ok(());
             }
-            self.receiver.clock.sleep(wait).await;
+            // What is in the way is not out of it because something new was written.
+            let told = async { if troubled { std::future::pending().await } else { self.news.of(&self.vm).await } };
+            tokio::select! {
+                biased;
+                () = told => {}
+                () = self.receiver.clock.sleep(wait) => {}
+            }
         }
     }
 
@@ -218,7 +228,7 @@ impl ReplicaTask {
     /// Writes the receipt. One that is there already, from before a crash, must say the same.
     async fn answer(&self, point: PointRef, verdict: Verdict) -> Result<(), Fault> {
         let receipt = Receipt { format: FORMAT, vm: self.vm.clone(), commit: point, verdict };
-        match self.receiver.log.create_receipt(&receipt).await {
+        let answered = match self.receiver.log.create_receipt(&receipt).await {
             Err(fault) if fault.kind == FaultKind::Conflict => {
                 let existing = self.receiver.log.receipt(&self.vm, point.cycle).await?;
                 let agrees = existing.is_some_and(|existing| existing.commit == point && same_side(&existing.verdict, &receipt.verdict));
@@ -229,7 +239,8 @@ impl ReplicaTask {
                 }
             }
             result => result,
-        }
+        };
+        answered.inspect(|()| self.receiver.log.news().tell(&self.vm))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod fold;
 pub mod initial;
 pub mod keys;
 pub mod layout;
+pub mod news;
 pub mod owner;
 pub mod page;
 pub mod planned;

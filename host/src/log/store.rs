@@ -13,6 +13,7 @@ use crate::model::{CycleNumber, DiskSize, Epoch, Extent, Fault, FaultKind, Secto
 use crate::random::Random;
 
 use super::layout::{self, AttemptFolder};
+use super::news::News;
 use super::planned;
 use super::registry::VmEntry;
 use super::seal::{Role, Sealed, Sealer};
@@ -35,6 +36,7 @@ pub struct Log {
     sealer: Arc<Sealer>,
     random: Random,
     cpu: Cpu,
+    news: News,
 }
 
 #[async_trait]
@@ -46,7 +48,7 @@ impl Objects for Log {
 
 impl Log {
     pub fn new(sink: Arc<dyn Sink>, sealer: Arc<Sealer>, random: Random, cpu: Cpu) -> Log {
-        Log { sink, sealer, random, cpu }
+        Log { sink, sealer, random, cpu, news: News::default() }
     }
 
     pub fn sink(&self) -> &Arc<dyn Sink> {
@@ -63,6 +65,11 @@ impl Log {
 
     pub fn cpu(&self) -> &Cpu {
         &self.cpu
+    }
+
+    /// Commits and receipts that somebody in this process wrote.
+    pub fn news(&self) -> &News {
+        &self.news
     }
 
     /// Creates a sealed object. Succeeds when it exists already with the same content.

@@ -18,6 +18,7 @@ impl Performing {
         let commit = self.draw_commit()?;
         let bytes = commit.encode();
         self.gateway.log.create(Role::Commit, &layout::commit(&self.id, commit.cycle), &bytes).await?;
+        self.gateway.log.news().tell(&self.id);
         let found = PointRef { cycle: commit.cycle, hash: Sha::of(&bytes) };
         Ok(Fact::Committed { point: point_of(&commit, found) }.into())
     }

@@ -12,10 +12,15 @@ use super::{Done, Performing, is_damage};
 
 impl Performing {
     pub(super) async fn await_receipt(&self, cycle: CycleNumber) -> Result<Done, Fault> {
+        let mut news = self.gateway.log.news().listen();
         let receipt = loop {
-            match self.gateway.log.receipt(&self.id, cycle).await? {
-                Some(receipt) => break receipt,
-                None => self.gateway.clock.sleep(self.gateway.settings.poll).await,
+            if let Some(receipt) = self.gateway.log.receipt(&self.id, cycle).await? {
+                break receipt;
+            }
+            tokio::select! {
+                biased;
+                () = news.of(&self.id) => {}
+                () = self.gateway.clock.sleep(self.gateway.settings.poll) => {}
             }
         };
         let Stage::Committed { point, covered } = &self.cycle()?.stage else {
