@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{Config, KeyConfig, Role, VmConfig};
@@ -29,7 +29,7 @@ use crate::log::layout::{self, hex};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
 use crate::model::{Fault, Quiesce, VmId, VmRef, VmSummary};
-use crate::pipeline::copy::CopyLimits;
+use crate::pipeline::limits::{Copies, CopyLimits};
 use crate::pipeline::source::Source;
 use crate::policy::interval::Interval;
 use crate::policy::vm::Urgency;
@@ -60,7 +60,7 @@ pub struct Agent {
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
     /// Disks that may be copied at one time over all VMs.
-    copying: Arc<Semaphore>,
+    copies: Arc<Copies>,
 }
 
 #[derive(Clone)]
@@ -147,7 +147,9 @@ impl Agent {
                 checkpoint_every: CHECKPOINT_EVERY,
             })
         });
-        let copying = Arc::new(Semaphore::new(usize::from(config.replication.disks_at_once)));
+        let replication = &config.replication;
+        let limits = CopyLimits::within(replication.in_flight.0, replication.segment.0, i32::from(replication.compression_level));
+        let copies = Arc::new(Copies::new(usize::from(replication.disks_at_once), limits));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
         Ok(Arc::new(Agent {
             config,
@@ -161,7 +163,7 @@ impl Agent {
             replicas,
             wanted,
             missing: Mutex::default(),
-            copying,
+            copies,
         }))
     }
 
@@ -249,7 +251,7 @@ impl Agent {
             journal: self.journal.clone(),
             work: self.work.clone(),
             clock: self.clock.clone(),
-            copying: self.copying.clone(),
+            copies: self.copies.clone(),
             settings: self.settings(),
         };
         let task = VmTask::open(gateway, enrolment, demands, show).await?;
@@ -268,20 +270,7 @@ impl Agent {
 
     pub fn settings(&self) -> Settings {
         let replication = &self.config.replication;
-        // One budget for all disks: each of those that run at once gets its part, half of it for reading ahead.
-        let share = replication.in_flight.0 / u64::from(replication.disks_at_once);
-        let segment_bytes = replication.segment.0.min(share / 2).max(1 << 20);
-        let limits = CopyLimits {
-            read_ahead: share / 2,
-            read_unit: CopyLimits::default().read_unit.min(share / 4).max(1 << 20),
-            segment_bytes,
-            segments_at_once: (share / 2 / segment_bytes).max(1) as usize,
-            page_bytes: (share / 4).max(segment_bytes),
-            level: i32::from(replication.compression_level),
-            ..CopyLimits::default()
-        };
         Settings {
-            limits,
             interval: self.interval(),
             quiesce: if replication.quiesce { Quiesce::Wanted } else { Quiesce::Unwanted },
             poll: replication.poll.0,

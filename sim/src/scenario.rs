@@ -22,7 +22,7 @@ use transload::log::sink::Sink;
 use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
 use transload::model::{CycleNumber, Fault, Quiesce, VmId};
-use transload::pipeline::copy::CopyLimits;
+use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::policy::interval::Interval;
 use transload::policy::replica::{Replica, ReplicaState};
 use transload::policy::vm::Vm;
@@ -230,9 +230,8 @@ impl Scene {
             journal: Arc::new(self.journal.clone()),
             work: Arc::new(self.work.clone()),
             clock: self.clock.clone(),
-            copying: Arc::new(tokio::sync::Semaphore::new(2)),
+            copies: Arc::new(Copies::new(2, self.limits)),
             settings: Settings {
-                limits: self.limits,
                 interval: Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(3600) },
                 quiesce: Quiesce::Wanted,
                 poll: Duration::from_secs(1),

@@ -1,10 +1,13 @@
 //! What the source said changed is what must arrive: an extent that gets lost anywhere on the way makes the cycle fail.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sim::by_hand::{CELL, MIB};
 use sim::scenario::Scene;
 use sim::source::SourceFault;
+use transload::cpu::Cpu;
 use transload::log::layout::AttemptFolder;
 use transload::log::page::{self, Entry, PageKind};
 use transload::log::seal::Role;
@@ -12,6 +15,7 @@ use transload::log::store::Log;
 use transload::model::commit::RejectCode;
 use transload::model::{Attempt, CellMask, CycleNumber, DiskSize, SectorBitmap};
 use transload::pipeline::copy::{CopyJob, Progress, copy_disk};
+use transload::pipeline::limits::Copies;
 use transload::pipeline::source::Source;
 use transload::policy::vm::{Copying, EndedAs, Stage};
 
@@ -58,7 +62,7 @@ async fn an_extent_dropped_between_plan_and_read_fails_the_cycle() {
         base: None,
     };
     let source: Arc<dyn Source> = Arc::new(scene.source.clone());
-    copy_disk(&job, &*source, &log, scene.limits, &Progress::default()).await.unwrap();
+    copy_disk(&job, &*source, &log, &Copies::new(1, scene.limits).enter().await, &Progress::default()).await.unwrap();
     // The agent finds the copy done, as after a crash, and commits it.
     let message = scene.rejected(RejectCode::Incomplete).await;
     assert!(message.contains("planned 256 sectors"), "{message}");
@@ -160,4 +164,41 @@ async fn a_receipt_for_other_sectors_than_were_planned_halts_the_vm() {
     let what = scene.try_until(&["gateway applied"]).await.unwrap_err();
     assert!(what.contains("wrote other sectors of disk"), "{what}");
     assert_eq!(scene.vm().await.point, point);
+}
+
+/// A store that takes its time holds the source back: what is read and cannot be stored yet is memory.
+#[tokio::test(start_paused = true)]
+async fn no_more_is_read_than_may_be_in_flight() {
+    const BLOCKS: u64 = 64;
+    let scene = Scene::calm(&[BLOCKS * MIB]);
+    for block in 0..BLOCKS {
+        scene.write(&scene.disk(0), block * MIB, 4 * CELL);
+    }
+    scene.until(&["gateway disk-planned"]).await;
+    let (copying, token) = open_copy(&scene).await;
+    let (plan, size) = (copying.plan.unwrap(), copying.source.size);
+    let job = CopyJob {
+        vm: scene.vm.clone(),
+        cycle: CycleNumber(1),
+        attempt: Attempt::FIRST,
+        disk: scene.disk(0),
+        size,
+        token,
+        planned: Arc::new(SectorBitmap::whole(size)),
+        planned_parts: plan.parts,
+        planned_digest: plan.digest,
+        base: None,
+    };
+    let quiet = scene.quiet_log().await.unwrap();
+    let log = Log::new(Arc::new(scene.sink.quiet().paced(1)), quiet.sealer().clone(), quiet.random().clone(), Cpu::Inline);
+    let (source, progress): (Arc<dyn Source>, _) = (Arc::new(scene.source.clone()), Progress::default());
+    let copies = Copies::new(1, scene.limits);
+    let share = copies.enter().await;
+    // Shorter than one put takes.
+    let copying = copy_disk(&job, &*source, &log, &share, &progress);
+    tokio::time::timeout(Duration::from_secs(1), copying).await.map(drop).unwrap_err();
+    let read = progress.read.load(Ordering::Relaxed);
+    // 256 KiB of each MiB are data: what is read ahead, and what fills the segments on their way and the next one.
+    let stored = (scene.limits.segments_at_once as u64 + 1) * scene.limits.segment_bytes * 4;
+    assert!(read > 0 && read <= scene.limits.read_ahead + stored + 2 * MIB, "{read} bytes were read");
 }

@@ -3,7 +3,7 @@
 use sim::by_hand::{CELL, MIB};
 use sim::scenario::{Plan, Scene};
 use transload::model::commit::Mode;
-use transload::pipeline::copy::CopyLimits;
+use transload::pipeline::limits::CopyLimits;
 
 const BLOCKS: u64 = 24;
 

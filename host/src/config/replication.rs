@@ -11,9 +11,11 @@ pub struct Replication {
     pub interval_min: Span,
     /// Not less often than this, however much changes: a delta that waits grows.
     pub interval_max: Span,
-    /// Bytes between the source and the store at one time. It bounds memory, and what is sent again after a crash.
+    /// Bytes between the source and the store at one time, shared by the disks that are copied just now. It bounds memory, to about twice as
+    /// much while many disks begin, and what is sent again after a crash. No disk gets less than 3 MiB.
     pub in_flight: Bytes,
-    /// The size of an object with blocks: large enough that requests cost little, small enough to retry.
+    /// The largest size of an object with blocks, and at most a sixteenth of `in_flight`: several are on their way at once. Large enough that
+    /// requests cost little, small enough to retry.
     pub segment: Bytes,
     /// zstd level. 1 outruns a 10 Gbit/s link on one core; higher ones save little on disks.
     pub compression_level: u8,

@@ -8,14 +8,15 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::files::Files;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::store::Log;
 use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
-use crate::pipeline::copy::{CopyLimits, Progress};
+use crate::pipeline::copy::Progress;
+use crate::pipeline::limits::Copies;
 use crate::pipeline::source::Source;
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Reaction, react};
@@ -34,7 +35,6 @@ impl Folded for Vm {
 /// How one VM is replicated.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    pub limits: CopyLimits,
     pub interval: Interval,
     pub quiesce: Quiesce,
     /// How often the store is asked for receipts.
@@ -52,8 +52,7 @@ pub struct Gateway {
     /// The agent's own files: digest tables.
     pub work: Arc<dyn Files>,
     pub clock: Arc<dyn Clock>,
-    /// A permit for every disk that may be copied at one time, over all VMs.
-    pub copying: Arc<Semaphore>,
+    pub copies: Arc<Copies>,
     pub settings: Settings,
 }
 

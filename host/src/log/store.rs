@@ -85,8 +85,7 @@ impl Log {
     }
 
     /// Creates a segment, whose blocks are sealed one by one. Its random name makes another one at the same key a bug or an attack.
-    pub async fn create_segment(&self, key: &str, blocks: Vec<u8>) -> Result<(), Fault> {
-        let sealed = self.sealer.segment(blocks);
+    pub async fn create_segment(&self, key: &str, sealed: &Sealed) -> Result<(), Fault> {
         match self.sink.put(key, sealed.clone()).await {
             Err(fault) if fault.kind == FaultKind::Conflict => {
                 let existing = self.sink.get(key, None).await?;

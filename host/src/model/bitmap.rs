@@ -148,16 +148,26 @@ impl SectorBitmap {
 
     /// How many sectors are set.
     pub fn sectors(&self) -> u64 {
+        self.sectors_before(self.size.blocks())
+    }
+
+    /// How many sectors are set in blocks `0..block`.
+    pub fn sectors_before(&self, block: u64) -> u64 {
+        let end = block.min(self.size.blocks());
+        let whole_pages = end / BLOCKS_PER_PAGE;
         let mut cells = 0;
-        for (index, page) in self.pages.iter().enumerate() {
+        for (index, page) in self.pages.iter().enumerate().take(whole_pages as usize) {
             cells += match page {
                 Page::Empty => 0,
                 Page::Whole => self.cells_in_page(index),
                 Page::Some(words) => words.iter().map(|word| u64::from(word.count_ones())).sum(),
             };
         }
+        let rest = (whole_pages * BLOCKS_PER_PAGE..end).map(|block| u64::from(self.block(block).count()));
+        cells += rest.sum::<u64>();
         let last = self.size.cells() - 1;
-        let missing = if self.contains_cell(last) { CELL - self.size.cell(last).length } else { 0 };
+        let counts_last = end == self.size.blocks() && self.contains_cell(last);
+        let missing = if counts_last { CELL - self.size.cell(last).length } else { 0 };
         (cells * CELL - missing) / SECTOR
     }
 
@@ -289,7 +299,10 @@ mod tests {
             prop_assert_eq!(&copy, &bitmap);
 
             let before = (cleared * size.blocks() as f64) as u64;
+            let all = bitmap.sectors();
+            let of_before = bitmap.sectors_before(before);
             bitmap.clear_blocks_before(before);
+            prop_assert_eq!(all - bitmap.sectors(), of_before);
             plain.retain(|cell| *cell >= before * u64::from(CELLS_PER_BLOCK));
             prop_assert_eq!(cells_of(&bitmap), plain);
             prop_assert!(copy.contains_all(&bitmap));

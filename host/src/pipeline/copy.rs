@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
-use futures::stream::{self, FuturesOrdered};
+use futures::stream::FuturesOrdered;
 
 use crate::files::Files;
 use crate::log::layout::AttemptFolder;
@@ -17,43 +17,10 @@ use crate::model::commit::{Layer, Sha};
 use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, DiskId, DiskSize, Fault, FaultKind, SectorBitmap, SnapshotToken, VmId};
 
 use super::encode::{BaseBlock, EncodedBlock, encode};
+use super::limits::{CopyLimits, Share};
 use super::pack::{Packer, PageBuilder, PagesDigest, StoredSegment, store_segment};
-use super::read::{ReadBlock, Units, read_unit};
+use super::read::{ReadBlock, ReadUnit, Units, read_unit};
 use super::source::Source;
-
-/// Bounds of one copy, in bytes unless the name says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CopyLimits {
-    /// Plaintext that may be read ahead.
-    pub read_ahead: u64,
-    /// The longest single request to the source.
-    pub read_unit: u64,
-    /// A segment is closed before it grows beyond this.
-    pub segment_bytes: u64,
-    /// Segments that may be on their way into the store at once.
-    pub segments_at_once: usize,
-    /// A page is published when its segments hold this much. While one is on its way another one gathers: a crash can cost both, and what
-    /// is in flight.
-    pub page_bytes: u64,
-    /// Or when it has so many entries.
-    pub page_entries: usize,
-    /// zstd's level; 1 is what the arithmetic is sized for.
-    pub level: i32,
-}
-
-impl Default for CopyLimits {
-    fn default() -> CopyLimits {
-        CopyLimits {
-            read_ahead: 32 << 20,
-            read_unit: 4 << 20,
-            segment_bytes: 16 << 20,
-            segments_at_once: 2,
-            page_bytes: 32 << 20,
-            page_entries: 8192,
-            level: 1,
-        }
-    }
-}
 
 /// One disk's work in one attempt.
 pub struct CopyJob {
@@ -114,13 +81,13 @@ impl Published {
 }
 
 /// Copies what is planned and not yet published. Calling it again after a crash goes on behind the last published page.
-pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, limits: CopyLimits, progress: &Progress) -> Result<Copied, Fault> {
+pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, share: &Share<'_>, progress: &Progress) -> Result<Copied, Fault> {
     let folder = AttemptFolder::new(&job.vm, job.cycle, job.attempt, &job.disk);
     let mut published = find_published(job, log, &folder).await?;
     progress.planned.store(job.planned.sectors() * 512, Ordering::Relaxed);
     progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
     if published.reached < job.size.blocks() || published.pages == 0 {
-        copy_rest(job, source, log, limits, progress, &folder, &mut published).await?;
+        copy_rest(job, source, log, share, progress, &folder, &mut published).await?;
     }
     Ok(Copied { layer: layer(job, &published) })
 }
@@ -172,41 +139,56 @@ fn next_segment(page: &ManifestPage) -> u32 {
 }
 
 fn bytes_before(job: &CopyJob, block: u64) -> u64 {
-    let mut rest = (*job.planned).clone();
-    rest.clear_blocks_before(block);
-    (job.planned.sectors() - rest.sectors()) * 512
+    job.planned.sectors_before(block) * 512
 }
+
+/// Reads that may be under way at once: small ones are many, and each is a request that somebody answers.
+const READS_AT_ONCE_MAX: usize = 32;
 
 async fn copy_rest(
     job: &CopyJob,
     source: &dyn Source,
     log: &Log,
-    limits: CopyLimits,
+    share: &Share<'_>,
     progress: &Progress,
     folder: &AttemptFolder,
     published: &mut Published,
 ) -> Result<(), Fault> {
-    let mut packer = Packer::new(job.cycle, job.attempt, published.next_segment, limits, log.random().number());
-    let mut pages = PageBuilder::new(published.reached, limits);
+    let mut packer = Packer::new(job.cycle, job.attempt, published.next_segment, log.random().number());
+    let mut pages = PageBuilder::new(published.reached);
+    let mut units = Units::new(job.planned.clone(), published.reached);
+    // Everything that is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the
+    // page that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
+    let (mut reading, mut under_way) = (FuturesOrdered::new(), 0);
+    let mut encoded = VecDeque::new();
     let mut storing = FuturesOrdered::new();
-    let reads_at_once = (limits.read_ahead / limits.read_unit).max(1) as usize;
-    let units = Units::new(job.planned.clone(), published.reached, limits.read_unit);
-    let mut encoded = std::pin::pin!(
-        stream::iter(units)
-            .map(|unit| read_and_encode(job, source, log, limits, progress, unit))
-            .buffered(reads_at_once)
-            .flat_map(|blocks| stream::iter(flatten(blocks)))
-            .fuse()
-    );
-    // Every put that is under way is looked at all the time. One that nobody polls keeps its connection and its plugin's instance, and the page
-    // that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
     let mut full_pages = VecDeque::new();
     let mut publishing = FuturesOrdered::new();
     loop {
+        // A source that always has something ready must not keep the others of this thread waiting.
+        tokio::task::consume_budget().await;
+        let limits = share.limits();
         if publishing.is_empty()
             && let Some(page) = full_pages.pop_front()
         {
             publishing.push_back(publish(page, published.pages, log, folder));
+        }
+        while storing.len() < limits.segments_at_once
+            && full_pages.is_empty()
+            && let Some(block) = encoded.pop_front()
+        {
+            if let Some(full) = packer.push(block, &limits, || log.random().number()) {
+                storing.push_back(store_segment(full, folder.clone(), log.clone()));
+            }
+        }
+        let waiting = encoded.len() as u64 * BLOCK;
+        while (reading.is_empty() && encoded.is_empty()) || under_way + waiting + limits.read_unit <= limits.read_ahead {
+            if reading.len() == READS_AT_ONCE_MAX {
+                break;
+            }
+            let Some(unit) = units.next(limits.read_unit) else { break };
+            under_way += unit.extent.length;
+            reading.push_back(read_and_encode(job, source, log, limits.level, progress, unit));
         }
         // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.
         tokio::select! {
@@ -216,19 +198,18 @@ async fn copy_rest(
                 progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
             }
             Some(stored) = storing.next(), if !storing.is_empty() => {
-                full_pages.extend(stage(&mut pages, stored?, progress));
+                full_pages.extend(stage(&mut pages, stored?, &limits, progress));
             }
-            Some(block) = encoded.next(), if storing.len() < limits.segments_at_once && full_pages.is_empty() => {
-                let block: EncodedBlock = block?;
-                if let Some(full) = packer.push(block, || log.random().number()) {
-                    storing.push_back(store_segment(full, folder.clone(), log.clone(), log.cpu().clone()));
-                }
+            Some(read) = reading.next(), if !reading.is_empty() => {
+                let (bytes, blocks) = read?;
+                under_way -= bytes;
+                encoded.extend(blocks);
             }
             else => break,
         }
     }
-    let last = store_segment(packer.finish(job.size.blocks()), folder.clone(), log.clone(), log.cpu().clone()).await?;
-    let last = stage(&mut pages, last, progress);
+    let last = store_segment(packer.finish(job.size.blocks()), folder.clone(), log.clone()).await?;
+    let last = stage(&mut pages, last, &share.limits(), progress);
     for page in last.into_iter().chain(pages.finish(job.size.blocks())) {
         published.take(publish(page, published.pages, log, folder).await?);
     }
@@ -237,9 +218,9 @@ async fn copy_rest(
 }
 
 /// Adds a stored segment to the page that is being made; answers the page when that makes it full.
-fn stage(pages: &mut PageBuilder, stored: StoredSegment, progress: &Progress) -> Option<ManifestPage> {
+fn stage(pages: &mut PageBuilder, stored: StoredSegment, limits: &CopyLimits, progress: &Progress) -> Option<ManifestPage> {
     progress.stored.fetch_add(stored.sealed_bytes, Ordering::Relaxed);
-    pages.push(stored)
+    pages.push(stored, limits)
 }
 
 /// A page that is in the store.
@@ -254,21 +235,15 @@ async fn publish(page: ManifestPage, number: u32, log: &Log, folder: &AttemptFol
     Ok(PublishedPage { to_block: page.to_block, bytes })
 }
 
-fn flatten(blocks: Result<Vec<EncodedBlock>, Fault>) -> Vec<Result<EncodedBlock, Fault>> {
-    match blocks {
-        Ok(blocks) => blocks.into_iter().map(Ok).collect(),
-        Err(fault) => vec![Err(fault)],
-    }
-}
-
+/// Answers how many bytes were read, and what became of them.
 async fn read_and_encode(
     job: &CopyJob,
     source: &dyn Source,
     log: &Log,
-    limits: CopyLimits,
+    level: i32,
     progress: &Progress,
-    unit: super::read::ReadUnit,
-) -> Result<Vec<EncodedBlock>, Fault> {
+    unit: ReadUnit,
+) -> Result<(u64, Vec<EncodedBlock>), Fault> {
     let bytes = unit.extent.length;
     let blocks = read_unit(source, &job.token, &job.disk, job.size, unit).await?;
     progress.read.fetch_add(bytes, Ordering::Relaxed);
@@ -277,11 +252,11 @@ async fn read_and_encode(
         based.push((base_block(job, &block).await?, block));
     }
     let (size, sealer) = (job.size, log.sealer().clone());
-    let work = move || based.into_iter().map(|(base, block)| encode(block, size, base, sealer.digest_secret(), limits.level)).collect();
+    let work = move || based.into_iter().map(|(base, block)| encode(block, size, base, sealer.digest_secret(), level)).collect();
     let encoded: Vec<EncodedBlock> = log.cpu().run(work).await;
     let sent: u64 = encoded.iter().map(|block| block.data.cells().map(|cell| cell_bytes(job, block.block, cell)).sum::<u64>()).sum();
     progress.sent.fetch_add(sent, Ordering::Relaxed);
-    Ok(encoded)
+    Ok((bytes, encoded))
 }
 
 fn cell_bytes(job: &CopyJob, block: u64, cell: u32) -> u64 {

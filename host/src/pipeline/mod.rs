@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Everything runs in disk order, so pages tile the disk and the pages that exist are the progress of a copy. What is under way is bounded
-//! in bytes (`CopyLimits`). Retrying is not done here: a fault that reaches a stage is final for this copy.
+//! in bytes (limits.rs). Retrying is not done here: a fault that reaches a stage is final for this copy.
 
 pub mod copy;
 mod encode;
+pub mod limits;
 mod pack;
 pub mod plan;
 mod read;

@@ -3,23 +3,27 @@
 //! A page is closed together with a segment, so that it never names half of one, and is handed out only when all of its segments
 //! are in the store.
 
-use std::sync::Arc;
-
-use crate::cpu::Cpu;
 use crate::log::layout::AttemptFolder;
 use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
-use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace};
+use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace, Sealed};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
 use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, FaultKind};
 
-use super::copy::CopyLimits;
 use super::encode::EncodedBlock;
+use super::limits::CopyLimits;
+
+/// A block that has its place in a segment, and waits to be sealed.
+struct PackedBlock {
+    block: u64,
+    body: Body,
+    bytes: Vec<u8>,
+}
 
 /// A segment that has been filled and waits to be sealed and put, with the entries that came before and in it.
 pub struct FullSegment {
     name: Option<SegmentName>,
-    blocks: Vec<(EncodedBlock, Body)>,
+    blocks: Vec<PackedBlock>,
     entries: Vec<Entry>,
     /// Blocks before this one are described once this segment is stored.
     to_block: u64,
@@ -35,25 +39,24 @@ pub struct StoredSegment {
 pub struct Packer {
     cycle: CycleNumber,
     attempt: Attempt,
-    limits: CopyLimits,
     next_number: u32,
     name: SegmentName,
     filled: u64,
-    blocks: Vec<(EncodedBlock, Body)>,
+    blocks: Vec<PackedBlock>,
     entries: Vec<Entry>,
 }
 
 impl Packer {
-    pub fn new(cycle: CycleNumber, attempt: Attempt, first_number: u32, limits: CopyLimits, random: u64) -> Packer {
+    pub fn new(cycle: CycleNumber, attempt: Attempt, first_number: u32, random: u64) -> Packer {
         let name = SegmentName { cycle, attempt, number: first_number, random };
-        Packer { cycle, attempt, limits, next_number: first_number + 1, name, filled: 0, blocks: Vec::new(), entries: Vec::new() }
+        Packer { cycle, attempt, next_number: first_number + 1, name, filled: 0, blocks: Vec::new(), entries: Vec::new() }
     }
 
     /// Takes a block; answers a segment when this block does not fit any more. Blocks without data only leave an entry.
-    pub fn push(&mut self, block: EncodedBlock, random: impl FnOnce() -> u64) -> Option<FullSegment> {
+    pub fn push(&mut self, block: EncodedBlock, limits: &CopyLimits, random: impl FnOnce() -> u64) -> Option<FullSegment> {
         let sealed = (block.bytes.len() + BLOCK_OVERHEAD) as u64;
-        let overflows = !block.data.is_empty() && self.filled + sealed > self.limits.segment_bytes;
-        let crowded = self.entries.len() >= self.limits.page_entries;
+        let overflows = !block.data.is_empty() && self.filled + sealed > limits.segment_bytes;
+        let crowded = self.entries.len() >= limits.page_entries;
         let full = (overflows || crowded).then(|| self.take(block.block, random));
         self.add(block, sealed);
         full
@@ -72,7 +75,7 @@ impl Packer {
             Body { segment: self.name, offset: self.filled as u32, length: sealed as u32, encoding: block.encoding, cells: block.data };
         self.filled += sealed;
         push_entry(&mut self.entries, entry(&block, Some(body)));
-        self.blocks.push((block, body));
+        self.blocks.push(PackedBlock { block: block.block, body, bytes: block.bytes });
     }
 
     fn take(&mut self, to_block: u64, random: impl FnOnce() -> u64) -> FullSegment {
@@ -117,18 +120,21 @@ fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
 }
 
 /// Seals a segment's blocks and puts it. When this returns, the segment is durable.
-pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log, cpu: Cpu) -> Result<StoredSegment, Fault> {
-    let Some(mut name) = segment.name else {
-        return Ok(StoredSegment { entries: segment.entries, to_block: segment.to_block, sealed_bytes: 0 });
-    };
-    let mut entries = segment.entries;
-    let blocks = Arc::new(segment.blocks);
+pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log) -> Result<StoredSegment, Fault> {
+    let FullSegment { name, blocks, mut entries, to_block } = segment;
+    let Some(mut name) = name else { return Ok(StoredSegment { entries, to_block, sealed_bytes: 0 }) };
+    let key_of = |name: SegmentName| folder.segment(name.number, name.random);
+    let mut key = key_of(name);
+    let mut sealed = seal(blocks, &key, &log).await;
+    let sealed_bytes = sealed.len() as u64;
     for tries in 1.. {
-        match put_segment(&folder, name, blocks.clone(), &log, &cpu).await {
-            Ok(sealed_bytes) => return Ok(StoredSegment { entries, to_block: segment.to_block, sealed_bytes }),
+        match log.create_segment(&key, &sealed).await {
+            Ok(()) => return Ok(StoredSegment { entries, to_block, sealed_bytes }),
             // Something else stands there: damaged on its way, or somebody else's. The name means nothing, so another one will do.
             Err(fault) if fault.kind == FaultKind::Conflict && tries < NAMES_MAX => {
                 name.random = log.random().number();
+                let taken = std::mem::replace(&mut key, key_of(name));
+                sealed = seal_anew(sealed, entries.clone(), taken, key.clone(), &log).await?;
                 rename(&mut entries, name);
             }
             Err(fault) => return Err(fault),
@@ -140,6 +146,40 @@ pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log
 /// Names that are tried for a segment.
 const NAMES_MAX: u32 = 4;
 
+async fn seal(blocks: Vec<PackedBlock>, key: &str, log: &Log) -> Sealed {
+    let (sealer, mut random, key) = (log.sealer().clone(), log.random().fork(), key.to_owned());
+    let work = move || {
+        let mut segment = Vec::with_capacity(blocks.iter().map(|packed| packed.body.length as usize).sum());
+        for PackedBlock { block, body, bytes } in blocks {
+            sealer.seal_block(place(&key, block, body), &bytes, &mut segment, &mut random);
+            debug_assert_eq!(segment.len() as u64, u64::from(body.offset) + u64::from(body.length));
+        }
+        segment
+    };
+    log.sealer().segment(log.cpu().run(work).await)
+}
+
+/// The same blocks, sealed for another key. What they were sealed from is not kept: that would double what a copy holds, for a case that
+/// hardly ever comes.
+async fn seal_anew(sealed: Sealed, entries: Vec<Entry>, from: String, to: String, log: &Log) -> Result<Sealed, Fault> {
+    let (sealer, mut random) = (log.sealer().clone(), log.random().fork());
+    let work = move || {
+        let (mut segment, mut bytes) = (Vec::with_capacity(sealed.len()), Vec::new());
+        for entry in entries {
+            let Entry::Block(BlockEntry { block, body: Some(body), .. }) = entry else { continue };
+            let range = body.offset as usize..(body.offset + body.length) as usize;
+            sealer.open_block(place(&from, block, body), &sealed.bytes()[range], &mut bytes)?;
+            sealer.seal_block(place(&to, block, body), &bytes, &mut segment, &mut random);
+        }
+        Ok(segment)
+    };
+    Ok(log.sealer().segment(log.cpu().run(work).await?))
+}
+
+fn place(segment_key: &str, block: u64, body: Body) -> BlockPlace<'_> {
+    BlockPlace { segment_key, block, cells: body.cells, encoding: body.encoding.code() }
+}
+
 /// All bodies among the entries of one segment stand in it.
 fn rename(entries: &mut [Entry], name: SegmentName) {
     for entry in entries {
@@ -149,50 +189,23 @@ fn rename(entries: &mut [Entry], name: SegmentName) {
     }
 }
 
-async fn put_segment(
-    folder: &AttemptFolder,
-    name: SegmentName,
-    blocks: Arc<Vec<(EncodedBlock, Body)>>,
-    log: &Log,
-    cpu: &Cpu,
-) -> Result<u64, Fault> {
-    let key = folder.segment(name.number, name.random);
-    let (sealer, mut random, seal_key) = (log.sealer().clone(), log.random().fork(), key.clone());
-    let sealed = cpu
-        .run(move || {
-            let total = blocks.iter().map(|(_, body)| body.length as usize).sum();
-            let mut sealed = Vec::with_capacity(total);
-            for (block, body) in blocks.iter() {
-                let place = BlockPlace { segment_key: &seal_key, block: block.block, cells: block.data, encoding: block.encoding.code() };
-                sealer.seal_block(place, &block.bytes, &mut sealed, &mut random);
-                debug_assert_eq!(sealed.len() as u64, u64::from(body.offset) + u64::from(body.length));
-            }
-            sealed
-        })
-        .await;
-    let sealed_bytes = sealed.len() as u64;
-    log.create_segment(&key, sealed).await?;
-    Ok(sealed_bytes)
-}
-
 /// A page under construction out of stored segments.
 pub struct PageBuilder {
     page: ManifestPage,
     sealed_bytes: u64,
-    limits: CopyLimits,
 }
 
 impl PageBuilder {
-    pub fn new(from_block: u64, limits: CopyLimits) -> PageBuilder {
-        PageBuilder { page: ManifestPage { from_block, to_block: from_block, entries: Vec::new() }, sealed_bytes: 0, limits }
+    pub fn new(from_block: u64) -> PageBuilder {
+        PageBuilder { page: ManifestPage { from_block, to_block: from_block, entries: Vec::new() }, sealed_bytes: 0 }
     }
 
     /// Adds a stored segment; answers the page when it is full.
-    pub fn push(&mut self, stored: StoredSegment) -> Option<ManifestPage> {
+    pub fn push(&mut self, stored: StoredSegment, limits: &CopyLimits) -> Option<ManifestPage> {
         self.page.entries.extend(stored.entries);
         self.page.to_block = stored.to_block;
         self.sealed_bytes += stored.sealed_bytes;
-        let full = self.sealed_bytes >= self.limits.page_bytes || self.page.entries.len() >= self.limits.page_entries;
+        let full = self.sealed_bytes >= limits.page_bytes || self.page.entries.len() >= limits.page_entries;
         full.then(|| self.take())
     }
 

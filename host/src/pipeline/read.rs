@@ -29,12 +29,11 @@ pub struct Units {
     planned: Arc<SectorBitmap>,
     next: u64,
     pending: Option<PlannedBlock>,
-    unit_bytes_max: u64,
 }
 
 impl Units {
-    pub fn new(planned: Arc<SectorBitmap>, from_block: u64, unit_bytes_max: u64) -> Units {
-        Units { planned, next: from_block, pending: None, unit_bytes_max }
+    pub fn new(planned: Arc<SectorBitmap>, from_block: u64) -> Units {
+        Units { planned, next: from_block, pending: None }
     }
 
     fn next_block(&mut self) -> Option<PlannedBlock> {
@@ -45,19 +44,16 @@ impl Units {
         self.next = block + 1;
         Some(PlannedBlock { block, cells })
     }
-}
 
-impl Iterator for Units {
-    type Item = ReadUnit;
-
-    fn next(&mut self) -> Option<ReadUnit> {
+    /// The next unit, of at most so many bytes.
+    pub fn next(&mut self, unit_bytes_max: u64) -> Option<ReadUnit> {
         let size = self.planned.size();
         let first = self.next_block()?;
         let mut unit = ReadUnit { extent: span(first, size), blocks: vec![first] };
         while touches_end(unit.blocks[unit.blocks.len() - 1], size) && is_run(unit.blocks[unit.blocks.len() - 1]) {
             let Some(block) = self.next_block() else { break };
             let extent = span(block, size);
-            let fits = extent.offset == unit.extent.end() && is_run(block) && extent.end() - unit.extent.offset <= self.unit_bytes_max;
+            let fits = extent.offset == unit.extent.end() && is_run(block) && extent.end() - unit.extent.offset <= unit_bytes_max;
             if !fits {
                 self.pending = Some(block);
                 break;
@@ -155,7 +151,8 @@ mod tests {
             }
             let mut covered = SectorBitmap::empty(size);
             let mut reached = 0;
-            for unit in Units::new(Arc::new(planned.clone()), 0, unit_mib * BLOCK) {
+            let mut units = Units::new(Arc::new(planned.clone()), 0);
+            while let Some(unit) = units.next(unit_mib * BLOCK) {
                 prop_assert!(unit.extent.offset >= reached && unit.extent.length <= unit_mib * BLOCK);
                 reached = unit.extent.end();
                 for block in unit.blocks {

@@ -23,8 +23,8 @@ use crate::net::Client;
 use crate::secret::Secret;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// A link slower than this cannot replicate anything; time for a bulk transfer is granted at this rate.
-const BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+/// Time for a bulk transfer is granted at this rate. Some eight share a link, and one that is slower than a megabit cannot replicate anything.
+const BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
 /// How long bulk bytes may take on top of what a small exchange may.
 pub fn transfer_allowance(bytes: u64) -> Duration {

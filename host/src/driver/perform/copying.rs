@@ -1,7 +1,7 @@
 //! Copies one disk as it was planned. When the fact says so, published pages speak for everything that was planned, and the segments that
 //! they name are in the store.
 //!
-//! How many disks are copied at one time is limited over all VMs, by a permit that is held for the whole copy. A copy that was dropped goes
+//! How many disks are copied at one time is limited over all VMs, by a share that is held for the whole copy. A copy that was dropped goes
 //! on behind the last page that it published.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Performing {
     pub(super) async fn copy_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
         let (token, copying) = self.copying(disk)?;
         let plan = copying.plan.as_ref().ok_or_else(|| Fault::internal("a disk is copied before it was planned"))?;
-        let _permit = self.gateway.copying.acquire().await.map_err(|_| Fault::cancelled("the agent stops"))?;
+        let share = self.gateway.copies.enter().await;
         let base = match plan.mode {
             Mode::Initial => None,
             // Without digests of the base nothing is found to be the same, and everything planned is sent.
@@ -31,7 +31,7 @@ impl Performing {
         };
         let job = job(&self.gateway, &self.id, self.cycle()?, token, copying, base).await?;
         let progress = self.progress.get(disk).cloned().unwrap_or_default();
-        let copied = copy_disk(&job, &*self.gateway.source, &self.gateway.log, self.gateway.settings.limits, &progress).await?;
+        let copied = copy_disk(&job, &*self.gateway.source, &self.gateway.log, &share, &progress).await?;
         let stats = CopyStats {
             planned: plan.planned_bytes,
             read: progress.read.load(Ordering::Relaxed),

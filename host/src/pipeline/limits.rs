@@ -1,0 +1,129 @@
+//! What copies may hold at one time: bytes in flight, shared by the disks that are copied just now.
+//!
+//! A disk that is alone has all of it, which is what a long line needs; fifty at once get small parts, and memory stays what it was. Nothing
+//! is taken away from a copy: it finds its part smaller when it is about to begin something new. Until then there is up to about twice as
+//! much in flight.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::model::BLOCK;
+
+/// Bounds of one copy, in bytes unless the name says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyLimits {
+    /// Plaintext that may be read ahead.
+    pub read_ahead: u64,
+    /// The longest single request to the source.
+    pub read_unit: u64,
+    /// A segment is closed before it grows beyond this.
+    pub segment_bytes: u64,
+    /// Segments that may be on their way into the store at once.
+    pub segments_at_once: usize,
+    /// A page is published when its segments hold this much. While one is on its way another one gathers: a crash can cost both, and what
+    /// is in flight.
+    pub page_bytes: u64,
+    /// Or when it has so many entries.
+    pub page_entries: usize,
+    /// zstd's level; 1 is what the arithmetic is sized for.
+    pub level: i32,
+}
+
+impl CopyLimits {
+    /// So many bytes between a source and the store: half of them read ahead, half in segments of at most `segment` bytes, and several of
+    /// those at once, for each waits for the other end of a long line before its connection is free.
+    pub fn within(in_flight: u64, segment: u64, level: i32) -> CopyLimits {
+        let segment_bytes = segment.min(in_flight / 16).max(BLOCK);
+        CopyLimits {
+            read_ahead: in_flight / 2,
+            read_unit: (4 * BLOCK).min(in_flight / 8).max(BLOCK),
+            segment_bytes,
+            segments_at_once: (in_flight / 2 / segment_bytes).max(1) as usize,
+            page_bytes: (in_flight / 4).max(segment_bytes),
+            page_entries: 8192,
+            level,
+        }
+    }
+
+    /// The part of each, when so many copies share these bytes. Nothing becomes smaller than a block, as long as it was not before.
+    pub fn shared_by(self, copies: usize) -> CopyLimits {
+        if copies <= 1 {
+            return self;
+        }
+        let part = |bytes: u64| (bytes / copies as u64).max(BLOCK.min(bytes));
+        let read_ahead = part(self.read_ahead);
+        let storing = part(self.segment_bytes * self.segments_at_once as u64);
+        let segment_bytes = self.segment_bytes.min((storing / 2).max(BLOCK));
+        CopyLimits {
+            read_ahead,
+            read_unit: self.read_unit.min((read_ahead / 2).max(BLOCK)),
+            segment_bytes,
+            segments_at_once: (storing / segment_bytes).max(1) as usize,
+            page_bytes: part(self.page_bytes).max(segment_bytes),
+            ..self
+        }
+    }
+}
+
+/// The disks that are copied at one time, over all VMs.
+pub struct Copies {
+    seats: Semaphore,
+    at_once: usize,
+    limits: CopyLimits,
+}
+
+/// The right to copy one disk, held for the whole copy.
+pub struct Share<'a> {
+    copies: &'a Copies,
+    _seat: SemaphorePermit<'a>,
+}
+
+impl Copies {
+    /// `limits`: what a copy has that is alone.
+    pub fn new(at_once: usize, limits: CopyLimits) -> Copies {
+        Copies { seats: Semaphore::new(at_once), at_once, limits }
+    }
+
+    /// Waits for its turn.
+    pub async fn enter(&self) -> Share<'_> {
+        Share { _seat: self.seats.acquire().await.expect("this semaphore is never closed"), copies: self }
+    }
+}
+
+impl Share<'_> {
+    /// What this copy may hold now.
+    pub fn limits(&self) -> CopyLimits {
+        self.copies.limits.shared_by(self.copies.at_once - self.copies.seats.available_permits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[tokio::test]
+    async fn a_copy_that_is_alone_has_everything_and_fifty_share_it() {
+        let all = CopyLimits::within(128 * MIB, 16 * MIB, 1);
+        assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (8 * MIB, 8, 4 * MIB));
+        let copies = Copies::new(50, all);
+        let first = copies.enter().await;
+        assert_eq!(first.limits(), all);
+        let mut others = Vec::new();
+        for _ in 1..50 {
+            others.push(copies.enter().await);
+        }
+        let one = first.limits();
+        let held = one.read_ahead + one.segment_bytes * (one.segments_at_once as u64 + 1);
+        assert!(50 * held <= 256 * MIB && one.read_unit >= BLOCK && one.segment_bytes >= BLOCK, "{one:?}");
+        others.clear();
+        assert_eq!(first.limits(), all);
+    }
+
+    #[test]
+    fn bounds_that_are_small_already_stay() {
+        let small = CopyLimits { read_ahead: 2 * MIB, segment_bytes: 300_000, ..CopyLimits::within(16 * MIB, MIB, 1) };
+        let shared = small.shared_by(7);
+        assert_eq!((shared.segment_bytes, shared.read_ahead, shared.page_bytes >= shared.segment_bytes), (300_000, MIB, true));
+    }
+}
