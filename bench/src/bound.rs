@@ -53,3 +53,14 @@ pub fn run(image: &[u8], level: i32) -> Made {
     std::hint::black_box(made.check);
     made
 }
+
+/// The same, a part of the image on each core.
+pub fn run_on_all_cores(image: &[u8], level: i32) {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let part = image.len().div_ceil(cores).next_multiple_of(BLOCK);
+    std::thread::scope(|scope| {
+        for part in image.chunks(part) {
+            scope.spawn(move || run(part, level));
+        }
+    });
+}

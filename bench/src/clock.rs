@@ -33,3 +33,16 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
+
+pub fn cpu(costs: &[Cost]) -> f64 {
+    median(costs.iter().map(|cost| cost.cpu).collect())
+}
+
+pub fn wall(costs: &[Cost]) -> f64 {
+    median(costs.iter().map(|cost| cost.wall).collect())
+}
+
+/// The median over the rounds of what `above` cost against what `below` cost in the same round.
+pub fn ratio(above: &[Cost], below: &[Cost], what: impl Fn(&Cost) -> f64) -> f64 {
+    median(above.iter().zip(below).map(|(above, below)| what(above) / what(below)).collect())
+}

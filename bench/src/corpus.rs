@@ -56,9 +56,14 @@ fn fill_from(folder: &Path, bytes: usize, image: &mut Vec<u8>) {
     }
 }
 
-/// Every block is half noise and half one repeated line.
+/// Every page is half noise and half one repeated byte.
 pub fn half(bytes: usize) -> Corpus {
-    let mut random = ChaCha20Rng::seed_from_u64(1);
+    Corpus { name: "half", image: half_noise(bytes, 1) }
+}
+
+/// The same for one seed, something else for another.
+pub fn half_noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut random = ChaCha20Rng::seed_from_u64(seed);
     let mut image = vec![0; bytes];
     for chunk in image.chunks_mut(PAGE) {
         let middle = chunk.len() / 2;
@@ -66,5 +71,5 @@ pub fn half(bytes: usize) -> Corpus {
         let word = random.random::<u8>();
         chunk[middle..].fill(word);
     }
-    Corpus { name: "half", image }
+    image
 }

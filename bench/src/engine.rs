@@ -1,116 +1,175 @@
-//! The product's own data planes between ends in memory.
+//! The product's own data planes, between whatever ends a measurement needs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use transload::cpu::Cpu;
+use transload::files::Files;
+use transload::log::fold::Fold;
 use transload::log::layout::{self, AttemptFolder};
 use transload::log::planned::bitmap_digest;
-use transload::log::seal::{DataKey, Role, Sealer};
+use transload::log::seal::{DataKey, Role, Sealed, Sealer};
+use transload::log::sink::Sink;
 use transload::log::store::Log;
+use transload::log::table::{DigestTable, record_fold};
 use transload::model::commit::{Commit, DiskCommit, FORMAT, Layer, Mode, PointRef, Sha};
 use transload::model::{Attempt, CycleNumber, DiskId, DiskSize, Epoch, Fault, SectorBitmap, VmId, VmRef};
-use transload::pipeline::copy::{CopyJob, CopyLimits, Progress, copy_disk};
+use transload::pipeline::copy::{BaseTable, CopyJob, Progress, copy_disk};
+use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::random::Random;
 use transload::receiver::ahead::Ahead;
 use transload::receiver::apply::apply;
-use transload::receiver::places;
 use transload::receiver::prepare::{Places, Trouble, prepare};
 
 use crate::clock::{Cost, Watch};
-use crate::ends::{Keep, MemoryFiles, MemorySource, MemoryStore};
+use crate::ends::{Cut, Disk};
 
-const CYCLE: CycleNumber = CycleNumber(1);
+const MIB: u64 = 1 << 20;
 
-/// One copied disk in a store in memory.
-pub struct Copied {
-    log: Log,
-    image: Arc<Vec<u8>>,
-    layer: Layer,
-    pub stored: u64,
-    pub cost: Cost,
-}
-
-fn vm() -> VmId {
-    VmId::from("bench")
-}
-
-fn disk() -> DiskId {
-    "disk-1".into()
-}
-
-fn plain(fault: Fault) -> anyhow::Error {
+pub fn plain(fault: Fault) -> anyhow::Error {
     anyhow!("{fault}")
 }
 
-/// Gateway: a first copy from memory into a store that keeps, or forgets, its segments.
-pub async fn copy(image: Arc<Vec<u8>>, keep: Keep, threads: usize) -> Result<Copied> {
-    let random = Random::from_seed(1);
-    let sealer = Arc::new(Sealer::new(&DataKey::random(&mut random.fork()), [1; 16], [2; 16]));
-    let log = Log::new(Arc::new(MemoryStore::new(keep)), sealer, random, Cpu::threads(threads));
-    let size = DiskSize::new(image.len() as u64).map_err(plain)?;
-    let planned = SectorBitmap::whole(size);
-    let folder = AttemptFolder::new(&vm(), CYCLE, Attempt::FIRST, &disk());
-    let planned_parts = log.create_planned(&folder, &planned).await.map_err(plain)?;
-    let job = CopyJob {
-        vm: vm(),
-        cycle: CYCLE,
-        attempt: Attempt::FIRST,
-        disk: disk(),
-        size,
-        token: "token".into(),
-        planned_digest: Sha(bitmap_digest(&planned)),
-        planned: Arc::new(planned),
-        planned_parts,
-        base: None,
-    };
-    let (source, progress) = (MemorySource { image: image.clone() }, Progress::default());
-    let watch = Watch::start();
-    let copied = copy_disk(&job, &source, &log, CopyLimits::default(), &progress).await.map_err(plain)?;
-    let cost = watch.stop();
-    Ok(Copied { log, image, layer: copied.layer, stored: progress.stored.into_inner(), cost })
+pub fn vm() -> VmId {
+    VmId::from("bench")
 }
 
-/// Receiver: verifies and applies what was copied, into replicas in memory, and shows that the bytes are the source's.
-pub async fn receive(copied: &Copied) -> Result<Cost> {
-    let size = DiskSize::new(copied.image.len() as u64).map_err(plain)?;
-    let entry = DiskCommit {
-        disk: disk(),
-        label: String::new(),
-        fingerprint: "f".to_owned(),
-        size,
-        mode: Mode::Initial,
-        layers: vec![copied.layer.clone()],
-        marker: None,
+/// What the agent allows a disk that is copied alone, if its configuration says nothing else.
+pub fn usual_limits() -> CopyLimits {
+    let usual = transload::config::Replication::default();
+    CopyLimits::within(usual.in_flight.0, usual.segment.0, i32::from(usual.compression_level))
+}
+
+/// A store with a key of its own.
+pub fn open_log(sink: Arc<dyn Sink>) -> Log {
+    let random = Random::from_system();
+    let sealer = Arc::new(Sealer::new(&DataKey::random(&mut random.fork()), [1; 16], [2; 16]));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    Log::new(sink, sealer, random, Cpu::threads(threads))
+}
+
+/// Bytes that a sink takes; what is in them does not matter.
+pub fn sealed(bytes: Vec<u8>) -> Sealed {
+    Sealer::new(&DataKey::random(&mut Random::from_seed(1).fork()), [1; 16], [2; 16]).segment(bytes)
+}
+
+/// One disk in one cycle.
+pub struct DiskCycle {
+    pub disk: DiskId,
+    pub size: DiskSize,
+    pub cycle: CycleNumber,
+    pub mode: Mode,
+    pub planned: Arc<SectorBitmap>,
+    pub base: Option<BaseTable>,
+}
+
+impl DiskCycle {
+    pub fn first(size: DiskSize) -> DiskCycle {
+        DiskCycle {
+            disk: "disk-1".into(),
+            size,
+            cycle: CycleNumber(1),
+            mode: Mode::Initial,
+            planned: Arc::new(SectorBitmap::whole(size)),
+            base: None,
+        }
+    }
+
+    fn committed(&self, layer: Layer) -> DiskCommit {
+        DiskCommit {
+            disk: self.disk.clone(),
+            label: String::new(),
+            fingerprint: "f".to_owned(),
+            size: self.size,
+            mode: self.mode,
+            layers: vec![layer],
+            marker: None,
+        }
+    }
+}
+
+/// A copied disk, and what that cost.
+pub struct Copied {
+    pub entry: DiskCommit,
+    pub cost: Cost,
+    /// Plaintext that travelled, and sealed bytes in the store.
+    pub sent: u64,
+    pub stored: u64,
+}
+
+/// Gateway: plans and copies as a cycle does.
+pub async fn copy(log: &Log, source: impl Cut, cycle: DiskCycle, copies: &Copies) -> Result<Copied> {
+    copy_watched(log, source, cycle, copies, &Progress::default()).await
+}
+
+/// The same, and somebody looks at how far it is.
+pub async fn copy_watched(log: &Log, source: impl Cut, mut cycle: DiskCycle, copies: &Copies, progress: &Progress) -> Result<Copied> {
+    let watch = Watch::start();
+    let folder = AttemptFolder::new(&vm(), cycle.cycle, Attempt::FIRST, &cycle.disk);
+    let planned_parts = log.create_planned(&folder, &cycle.planned).await.map_err(plain)?;
+    let job = CopyJob {
+        vm: vm(),
+        cycle: cycle.cycle,
+        attempt: Attempt::FIRST,
+        disk: cycle.disk.clone(),
+        size: cycle.size,
+        token: "token".into(),
+        planned_digest: Sha(bitmap_digest(&cycle.planned)),
+        planned: cycle.planned.clone(),
+        planned_parts,
+        base: cycle.base.take(),
     };
+    let copied = copy_disk(&job, &Disk(source), log, &copies.enter().await, progress).await.map_err(plain)?;
+    let cost = watch.stop();
+    let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Copied { entry: cycle.committed(copied.layer), cost, sent: value(&progress.sent), stored: value(&progress.stored) })
+}
+
+/// Makes a point of what was copied.
+pub async fn commit(log: &Log, entry: &DiskCommit, cycle: CycleNumber, base: Option<PointRef>) -> Result<(Commit, PointRef)> {
     let commit = Commit {
         format: FORMAT,
         vm: vm(),
         identity: VmRef { id: "bench".to_owned(), fingerprint: "f".to_owned() },
         source: "bench".to_owned(),
         name: "bench".to_owned(),
-        cycle: CYCLE,
+        cycle,
         epoch: Epoch(1),
-        base: None,
-        previous: None,
+        base,
+        previous: base,
         taken_at: jiff::Timestamp::UNIX_EPOCH,
         quiesced: true,
         last: false,
         definition: serde_json::Value::Null,
-        disks: vec![entry],
+        disks: vec![entry.clone()],
     };
     let bytes = commit.encode();
-    copied.log.create(Role::Commit, &layout::commit(&vm(), CYCLE), &bytes).await.map_err(plain)?;
-    let point = PointRef { cycle: CYCLE, hash: Sha::of(&bytes) };
-    let (replicas, work) = (Arc::new(MemoryFiles::default()), Arc::new(MemoryFiles::default()));
-    let places_of = Places { replicas: replicas.clone(), work };
+    log.create(Role::Commit, &layout::commit(&vm(), cycle), &bytes).await.map_err(plain)?;
+    Ok((commit, PointRef { cycle, hash: Sha::of(&bytes) }))
+}
+
+/// Receiver: verifies a commit and applies it.
+pub async fn receive(log: &Log, places: &Places, commit: &Commit, point: PointRef) -> Result<Cost> {
     let watch = Watch::start();
-    let filled = prepare(&copied.log, &places_of, &commit, &Ahead::default()).await.map_err(|trouble| match trouble {
+    let filled = prepare(log, places, commit, &Ahead::default()).await.map_err(|trouble| match trouble {
         Trouble::Refused(rejection) => anyhow!("refused: {}", rejection.message),
         Trouble::Passing(fault) => plain(fault),
     })?;
-    apply(&copied.log, &places_of, &commit, point, &filled).await.map_err(plain)?;
-    let cost = watch.stop();
-    ensure!(replicas.content(&places::replica(&vm(), &disk())).as_ref() == Some(&*copied.image), "the replica is not the source");
-    Ok(cost)
+    apply(log, places, commit, point, &filled).await.map_err(plain)?;
+    Ok(watch.stop())
+}
+
+/// The gateway's table of a point, made out of what was copied.
+pub async fn table_of(log: &Log, files: &dyn Files, name: &str, copied: &DiskCommit, cycle: CycleNumber) -> Result<BaseTable> {
+    let table = DigestTable::create(files, name, copied.size).await.map_err(plain)?;
+    let mut fold = Fold::new(Arc::new(log.clone()), log.sealer().clone(), copied.size);
+    fold.add_commit(&vm(), cycle, copied);
+    record_fold(&table, &mut fold).await.map_err(plain)?;
+    Ok(BaseTable { table, size: copied.size })
+}
+
+/// Mebibytes.
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
 }

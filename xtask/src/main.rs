@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::parts::Install;
+use crate::parts::{Install, peers, python};
 use crate::workspace::Workspace;
 
 /// The tools of this repository.
@@ -67,7 +67,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measures the data planes, as ratios inside one run: --json FILE, --rounds N, --mib SIZE.
+    /// Measures, as ratios inside one run: --json FILE, --only PART, --rounds N, --mib SIZE, --check.
     Bench {
         /// Handed to the bench.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -112,10 +112,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
             hand_over(Command::new(workspace.binary("sim")).args(arguments))
         }
         Verb::Lab { arguments } => lab(&workspace, &arguments),
-        Verb::Bench { arguments } => {
-            build::binary(&workspace, "transload-bench")?;
-            hand_over(Command::new(workspace.binary("transload-bench")).args(arguments))
-        }
+        Verb::Bench { arguments } => bench(&workspace, &arguments),
         Verb::Fuzz { target, seconds } => fuzz::run(&workspace, target.as_deref(), seconds),
     }
 }
@@ -131,6 +128,21 @@ fn demo(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
         }
     }
     hand_over(&mut command)
+}
+
+fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let chosen = |part: &str| {
+        !arguments.iter().any(|argument| argument.starts_with("--only")) || arguments.iter().any(|argument| argument.ends_with(part))
+    };
+    if chosen("peers") {
+        for part in [python::SEAWEEDFS, peers::RESTIC, peers::RUSTIC] {
+            part.provide(workspace, Install::Missing)?;
+        }
+    }
+    build::everything(workspace)?;
+    let mut command = Command::new(workspace.binary("transload-bench"));
+    workspace.tell_where_things_are(&mut command).env("TRANSLOAD_WEED", python::weed(workspace));
+    hand_over(command.env("TRANSLOAD_PEERS", peers::folder(workspace)).args(arguments))
 }
 
 fn lab(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {

@@ -19,20 +19,32 @@ pub struct Site {
 impl Site {
     /// A lab without VMs.
     pub async fn empty() -> Site {
+        Site::start(true).await
+    }
+
+    /// One that does not compute what it froze, where time is measured.
+    pub async fn without_digests(vms: Vec<VmSpec>) -> Site {
+        Site::start(false).await.taking(vms).await
+    }
+
+    async fn start(digest_every_snapshot: bool) -> Site {
         let folder = tempfile::tempdir().expect("there is room for a test");
         let mut options = LabOptions::new(folder.path().join("lab"));
-        options.vcenter.digest_every_snapshot = true;
+        options.vcenter.digest_every_snapshot = digest_every_snapshot;
         let lab = Lab::start(options).await.expect("the lab starts");
         std::fs::write(folder.path().join("ca.pem"), lab.authority_pem()).expect("the site can be written");
         Site { lab, folder }
     }
 
     pub async fn with(vms: Vec<VmSpec>) -> Site {
-        let site = Site::empty().await;
+        Site::empty().await.taking(vms).await
+    }
+
+    async fn taking(self, vms: Vec<VmSpec>) -> Site {
         for vm in vms {
-            site.lab.vcenter().add_vm(vm).await.expect("the lab takes the VM");
+            self.lab.vcenter().add_vm(vm).await.expect("the lab takes the VM");
         }
-        site
+        self
     }
 
     /// One VM "db01" with one disk of so many bytes, of which so many are files.

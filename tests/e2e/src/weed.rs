@@ -127,6 +127,11 @@ impl Weed {
         Some(Weed { child, added: Vec::new(), folder, ports, plain, tls, pin })
     }
 
+    /// Where it keeps everything.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// An agent whose store is this server, at one of its URLs, below a prefix of its own.
     pub fn setup(&self, site: &Site, url: &str, name: &str, vms: &[&str]) -> Setup {
         let secret = secret_file(&site.folder().join("weed.secret-key"), SECRET_KEY);

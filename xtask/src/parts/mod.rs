@@ -1,6 +1,7 @@
 //! What the suites need from outside the repository. A part knows why it is needed, whether it is there, and how to get it.
 
 mod debian;
+pub mod peers;
 pub mod python;
 pub mod qemu;
 pub mod seaweedfs;

@@ -2,6 +2,7 @@
 //!
 //! A part that cannot be had skips the tests that need it, loudly; under CI=true a skip is a failure unless `ALLOWED_IN_CI` names it.
 
+mod bench;
 mod binaries;
 mod house_rules;
 mod simulation;
@@ -39,6 +40,7 @@ const SUITES: &[Suite] = &[
         parts: &[wasm_target::PART, python::SEAWEEDFS, python::PYVMOMI, vcsim::PART],
         run: spine::run,
     },
+    Suite { name: "bench", what: "ratios of speed and memory that hold on any machine", parts: &[], run: bench::run },
 ];
 
 /// Skips that CI accepts: a part of the skip's text, and the reason.

@@ -221,7 +221,11 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("host/", &[], "the agent knows no plugin and no test"),
     ("lab/", &[], "the lab is an independent opinion; sharing code with the agent would share its mistakes"),
     ("sim/", &["transload"], "it is the host, with both ends in memory"),
-    ("bench/", &["transload"], "it measures the host; what it compares with are libraries and other programs"),
+    (
+        "bench/",
+        &["transload", "transload-lab", "e2e"],
+        "it measures the host between ends of its own, and beside other programs at the tests' servers",
+    ),
     ("plugins/guest/", &[], "what plugins share knows none of them"),
     ("plugins/", &["transload-guest"], "a plugin meets the host through wit/ alone, as a stranger's would"),
     ("tests/guests/", &["transload-guest"], "a test's guest is a plugin"),

@@ -1,0 +1,127 @@
+//! Part `line`: how much of a long line one disk uses, against eight plain streams through the same line; and what the boundary to the
+//! plugin costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use transload::log::sink::Sink;
+use transload::model::DiskSize;
+use transload::pipeline::limits::Copies;
+
+use crate::Arguments;
+use crate::clock::{Watch, median};
+use crate::corpus;
+use crate::ends::{Keep, Line, MemorySource, MemoryStore};
+use crate::engine::{self, DiskCycle, plain};
+use crate::far::Far;
+use crate::plugin;
+use crate::report::Report;
+
+const MIB: u64 = 1 << 20;
+/// What a stream has on its way: what Linux grants a connection that it knows to be long.
+const WINDOW: u64 = 2 * MIB;
+const STREAMS: usize = 8;
+/// Long enough that filling and emptying the line is little of it.
+const COPIED: u64 = 1024 * MIB;
+
+pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    for milliseconds in [20, 100] {
+        let line = Line { round_trip: Duration::from_millis(milliseconds), window: WINDOW };
+        let (mut use_of, mut ours_at, mut theirs_at) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..arguments.rounds.min(3) {
+            let far = Far::start(line)?;
+            let theirs = arguments.runtime.block_on(plain_streams(&far.line))?;
+            let ours = arguments.runtime.block_on(one_disk(&far.line, line))?;
+            use_of.push(ours / theirs);
+            ours_at.push(ours);
+            theirs_at.push(theirs);
+        }
+        report.ratio(&format!("link_use_{milliseconds}ms"), median(use_of));
+        report.ratio(&format!("link_{milliseconds}ms_mib_s"), median(ours_at));
+        report.ratio(&format!("link_{milliseconds}ms_plain_mib_s"), median(theirs_at));
+    }
+    boundary(arguments, report)
+}
+
+/// MiB per second of eight uploads that do nothing else.
+async fn plain_streams(at: &str) -> Result<f64> {
+    const EACH: usize = 64 << 20;
+    let body = Bytes::from(corpus::half(4 << 20).image);
+    let upload = async || -> Result<()> {
+        let mut stream = TcpStream::connect(at).await?;
+        stream.write_all(format!("PUT /plain HTTP/1.1\r\ncontent-length: {EACH}\r\n\r\n").as_bytes()).await?;
+        for _ in 0..EACH / body.len() {
+            stream.write_all(&body).await?;
+        }
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).await?;
+        anyhow::ensure!(&said == b"HTTP/1.1 200", "the upload was refused");
+        Ok(())
+    };
+    let watch = Watch::start();
+    futures::future::try_join_all((0..STREAMS).map(|_| upload())).await?;
+    Ok(engine::mib((STREAMS * EACH) as u64) / watch.stop().wall)
+}
+
+/// MiB of sealed bytes per second that one disk brings over the line, from a source as far away.
+async fn one_disk(at: &str, line: Line) -> Result<f64> {
+    let sink = plugin::s3(&format!("http://{at}"), "bucket").await?;
+    let log = engine::open_log(Arc::new(sink));
+    let size = DiskSize::new(COPIED).map_err(plain)?;
+    let mut source = MemorySource::tiled(Arc::new(corpus::half(64 << 20).image));
+    source.line = Some(line);
+    let copied = engine::copy(&log, source, DiskCycle::first(size), &Copies::new(1, engine::usual_limits())).await?;
+    Ok(engine::mib(copied.stored) / copied.cost.wall)
+}
+
+/// CPU that a segment costs more through the plugin than by the same client alone, against what the pipeline spends on what is in it.
+fn boundary(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    const PUTS: u64 = 200;
+    let far = Far::start(Line { round_trip: Duration::ZERO, window: 64 * MIB })?;
+    let url = format!("http://{}", far.store);
+    let image = Arc::new(corpus::half(128 << 20).image);
+    let segment = engine::usual_limits().segment_bytes;
+    let (mut through, mut alone, mut pipeline) = (Vec::new(), Vec::new(), Vec::new());
+    arguments.runtime.block_on(async {
+        let sink = plugin::s3(&url, "bucket").await?;
+        let client = plugin::client(&url)?;
+        let body = engine::sealed(corpus::half(segment as usize).image);
+        for round in 0..=arguments.rounds as u64 {
+            let watch = Watch::start();
+            for number in 0..PUTS {
+                sink.put(&format!("vm/{round}/{number}"), body.clone()).await.map_err(plain)?;
+            }
+            let plugin = watch.stop().cpu;
+            let watch = Watch::start();
+            for number in 0..PUTS {
+                std::hint::black_box(crc32c::crc32c(body.bytes()));
+                let url = format!("{url}/bucket/vm/{round}/{number}");
+                let request = client.http().put(url).header("content-length", body.len()).body(body.bytes().clone());
+                request.send().await.context("a plain put fails")?.bytes().await?;
+            }
+            let direct = watch.stop().cpu;
+            let log = engine::open_log(Arc::new(MemoryStore::new(Keep::NoSegments)));
+            let cycle = DiskCycle::first(DiskSize::new(image.len() as u64).map_err(plain)?);
+            let source = MemorySource::tiled(image.clone());
+            let copied = engine::copy(&log, source, cycle, &Copies::new(1, engine::usual_limits())).await?;
+            if round > 0 {
+                through.push(plugin / PUTS as f64);
+                alone.push(direct / PUTS as f64);
+                // Of as many blocks as fill a segment.
+                pipeline.push(copied.cost.cpu * segment as f64 / copied.stored as f64);
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    let (through, alone, pipeline) = (median(through), median(alone), median(pipeline));
+    report.set(
+        "put_of_a_segment_cpu_us",
+        serde_json::json!({ "bytes": segment, "by_plugin": through * 1e6, "alone": alone * 1e6, "pipeline": pipeline * 1e6 }),
+    );
+    report.set("boundary_cpu_share", serde_json::json!(((through - alone) / (pipeline + through) * 1e4).round() / 1e4));
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! Part `peers`: a raw disk image into an S3 server, by us and by others; first all of it, then what changed.
+//!
+//! ```text
+//!   image (4 GiB, files) ──▶ full ──▶ S3          each tool into a fresh place on the same SeaweedFS, in turn
+//!     grown to 16 GiB, copied again, 256 MiB change in clusters ──▶ second run
+//!   image ──▶ local file                          borg, qemu-img, nbdcopy: no S3 of their own
+//! ```
+//!
+//! Ours is told what changed, as a tracker tells it; the others read everything again: that is the difference that is measured.
+//! Our plugin is compiled when an agent starts; that is reported apart, and not part of a copy.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::weed::{self, Weed};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::clock::{Watch, median};
+use crate::report::Report;
+use crate::{Arguments, corpus, engine, process};
+
+const MIB: u64 = 1 << 20;
+const FULL: u64 = 4 << 30;
+const GROWN: u64 = 16 << 30;
+/// What changes: 64 clusters of 4 MiB, evenly over the disk.
+const CLUSTERS: u64 = 64;
+const CLUSTER: u64 = 4 * MIB;
+
+/// What one run of one tool cost.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Run {
+    pub wall: f64,
+    pub cpu: f64,
+    pub peak_mib: f64,
+}
+
+/// A tool, found or not.
+struct Tool {
+    name: &'static str,
+    program: PathBuf,
+}
+
+#[derive(Default)]
+struct Runs {
+    full: Vec<Run>,
+    second: Vec<Run>,
+    stored: f64,
+}
+
+pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    let tools: Vec<Tool> = ["restic", "rustic"].into_iter().filter_map(tool).collect();
+    ensure!(!tools.is_empty(), "neither restic nor rustic is here: `cargo xtask bench` provides them");
+    let rounds = arguments.rounds.min(3);
+    let mut ours = Runs::default();
+    let mut theirs: Vec<Runs> = tools.iter().map(|_| Runs::default()).collect();
+    let mut started = Vec::new();
+    for round in 0..rounds {
+        // A fresh server each time: what an earlier round left there costs the later ones time.
+        let place = tempfile::tempdir()?;
+        let weed = arguments.runtime.block_on(Weed::start(place.path())).context("TRANSLOAD_WEED is not set")?;
+        let image = place.path().join("image.raw");
+        write_image(&image)?;
+        let before = stored(&weed)?;
+        let mut us = Us::start(&image, &weed)?;
+        started.push(us.startup.cpu);
+        ours.full.push(us.ask(&json!({ "full": FULL }))?);
+        ours.stored = stored(&weed)? - before;
+        for (tool, runs) in tools.iter().zip(&mut theirs) {
+            let before = stored(&weed)?;
+            tool.init(place.path(), &weed)?;
+            runs.full.push(tool.backup(place.path(), &weed, &image)?);
+            runs.stored = stored(&weed)? - before;
+        }
+        File::options().write(true).open(&image)?.set_len(GROWN)?;
+        us.ask(&json!({ "full": GROWN }))?;
+        for tool in &tools {
+            tool.backup(place.path(), &weed, &image)?;
+        }
+        change(&image, round as u64)?;
+        ours.second.push(us.ask(&json!({ "delta": GROWN }))?);
+        for (tool, runs) in tools.iter().zip(&mut theirs) {
+            runs.second.push(tool.backup(place.path(), &weed, &image)?);
+        }
+    }
+    say(report, "ours", &ours);
+    report.ratio("agent_startup_cpu_s", median(started));
+    for (tool, runs) in tools.iter().zip(&theirs) {
+        say(report, tool.name, runs);
+    }
+    // Against the best of them in each respect.
+    let least = |of: fn(&Runs) -> Vec<f64>| theirs.iter().map(|runs| median(of(runs))).fold(f64::MAX, f64::min);
+    let full_cpu = |runs: &Runs| runs.full.iter().map(|run| run.cpu).collect();
+    let full_wall = |runs: &Runs| runs.full.iter().map(|run| run.wall).collect();
+    let second_wall = |runs: &Runs| runs.second.iter().map(|run| run.wall).collect();
+    report.ratio("full_cpu_vs_peer", median(full_cpu(&ours)) / least(full_cpu));
+    report.ratio("full_wall_vs_peer", least(full_wall) / median(full_wall(&ours)));
+    report.ratio("delta_wall_vs_peer", least(second_wall) / median(second_wall(&ours)));
+    local(report)
+}
+
+fn say(report: &mut Report, name: &str, runs: &Runs) {
+    let middle = |runs: &[Run], of: fn(&Run) -> f64| (median(runs.iter().map(of).collect()) * 100.0).round() / 100.0;
+    let all = |runs: &[Run]| json!({ "wall_s": middle(runs, |run| run.wall), "cpu_s": middle(runs, |run| run.cpu), "peak_mib": middle(runs, |run| run.peak_mib) });
+    report.set(&format!("peer_{name}"), json!({ "full": all(&runs.full), "second": all(&runs.second), "stored_mib": runs.stored.round() }));
+}
+
+// ---- the image ----
+
+fn write_image(path: &Path) -> Result<()> {
+    let piece = corpus::files(FULL as usize)?.image;
+    let file = File::create(path)?;
+    file.set_len(FULL)?;
+    for (number, block) in piece.chunks(MIB as usize).enumerate() {
+        if !transload::log::digest::is_zero(block) {
+            file.write_all_at(block, number as u64 * MIB)?;
+        }
+    }
+    file.sync_all()?;
+    Ok(())
+}
+
+pub fn clusters() -> impl Iterator<Item = (u64, u64)> {
+    (0..CLUSTERS).map(|cluster| (cluster * (GROWN / CLUSTERS), CLUSTER))
+}
+
+fn change(path: &Path, seed: u64) -> Result<()> {
+    let file = File::options().write(true).open(path)?;
+    for (number, (offset, length)) in clusters().enumerate() {
+        file.write_all_at(&corpus::half_noise(length as usize, seed * CLUSTERS + number as u64 + 100), offset)?;
+    }
+    file.sync_all()?;
+    Ok(())
+}
+
+/// MiB below the server's data folder.
+fn stored(weed: &Weed) -> Result<f64> {
+    fn below(folder: &Path) -> Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            bytes += match entry.file_type()?.is_dir() {
+                true => below(&entry.path())?,
+                false if entry.path().extension().is_some_and(|extension| extension == "dat") => entry.metadata()?.len(),
+                false => 0,
+            };
+        }
+        Ok(bytes)
+    }
+    Ok(engine::mib(below(weed.folder())?))
+}
+
+// ---- us ----
+
+/// A process of ours that copies when it is told to, so that its memory is its own.
+struct Us {
+    child: Child,
+    tell: ChildStdin,
+    hear: BufReader<ChildStdout>,
+    startup: Run,
+}
+
+impl Drop for Us {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Us {
+    fn start(image: &Path, weed: &Weed) -> Result<Us> {
+        let what = json!({ "image": image, "url": weed.plain, "prefix": "ours" });
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--alone", &format!("us:{what}")]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (tell, hear) = (child.stdin.take().context("it has an input")?, child.stdout.take().context("it has an output")?);
+        let mut hear = BufReader::new(hear);
+        let startup = answer(&mut hear)?;
+        Ok(Us { child, tell, hear, startup })
+    }
+
+    fn ask(&mut self, what: &serde_json::Value) -> Result<Run> {
+        writeln!(self.tell, "{what}")?;
+        answer(&mut self.hear)
+    }
+}
+
+fn answer(hear: &mut BufReader<ChildStdout>) -> Result<Run> {
+    let mut said = String::new();
+    hear.read_line(&mut said)?;
+    serde_json::from_str(&said).with_context(|| format!("our copy says {said:?}"))
+}
+
+// ---- the others, into the same server ----
+
+fn tool(name: &'static str) -> Option<Tool> {
+    let told = std::env::var_os("TRANSLOAD_PEERS").map(PathBuf::from).into_iter();
+    let path = std::env::var_os("PATH")?;
+    let places: Vec<PathBuf> = told.chain(std::env::split_paths(&path)).collect();
+    let program = places.into_iter().map(|place| place.join(name)).find(|program| program.exists())?;
+    Some(Tool { name, program })
+}
+
+impl Tool {
+    fn command(&self, place: &Path, weed: &Weed) -> Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.env("AWS_ACCESS_KEY_ID", weed::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", weed::SECRET_KEY).env("HOME", place);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir(place);
+        match self.name {
+            "restic" => {
+                command.env("RESTIC_REPOSITORY", format!("s3:{}/{}/restic", weed.plain, weed::BUCKET));
+                command.env("RESTIC_PASSWORD", "bench").args(["--no-cache", "--quiet"]);
+            }
+            _ => {
+                let profile = place.join("rustic.toml");
+                let text = format!(
+                    "[repository]\nrepository = \"opendal:s3\"\npassword = \"bench\"\nno-cache = true\n[repository.options]\nbucket = \"{}\"\n\
+                     root = \"/rustic\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
+                    weed::BUCKET,
+                    weed.plain,
+                    weed::ACCESS_KEY,
+                    weed::SECRET_KEY
+                );
+                std::fs::write(&profile, text)?;
+                command.arg("-P").arg(place.join("rustic")).args(["--no-progress", "--log-level", "off"]);
+            }
+        }
+        Ok(command)
+    }
+
+    fn init(&self, place: &Path, weed: &Weed) -> Result<()> {
+        let mut command = self.command(place, weed)?;
+        match self.name {
+            "restic" => command.arg("init"),
+            _ => command.args(["init", "--set-compression", "1"]),
+        };
+        let status = command.stderr(Stdio::inherit()).status()?;
+        ensure!(status.success(), "{} cannot begin a repository", self.name);
+        Ok(())
+    }
+
+    fn backup(&self, place: &Path, weed: &Weed, image: &Path) -> Result<Run> {
+        let mut command = self.command(place, weed)?;
+        command.arg("backup").arg(image);
+        watched(&mut command).with_context(|| format!("{} backup", self.name))
+    }
+}
+
+// ---- the others, into local files ----
+
+fn local(report: &mut Report) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (place, image) = (folder.path(), &folder.path().join("image.raw"));
+    write_image(image)?;
+    let out = place.join("out");
+    for name in ["borg", "qemu-img", "nbdcopy"] {
+        let Some(Tool { program, .. }) = tool(name) else { continue };
+        let mut command = Command::new(&program);
+        command.env("BORG_PASSPHRASE", "bench").env("HOME", place).current_dir(place);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        match name {
+            "borg" => {
+                let repository = place.join("borg");
+                let mut init = Command::new(&program);
+                init.args(["init", "-e", "repokey-blake2"]).arg(&repository).env("BORG_PASSPHRASE", "bench").env("HOME", place);
+                ensure!(init.status()?.success(), "borg cannot begin a repository");
+                command.args(["create", "--compression", "zstd,1"]).arg(format!("{}::one", repository.display())).arg(image)
+            }
+            "qemu-img" => command.args(["convert", "-c", "-O", "qcow2"]).arg(image).arg(&out),
+            _ => command.arg("--").args(["[", "nbdkit", "file"]).arg(image).arg("]").arg(&out),
+        };
+        if name == "nbdcopy" {
+            File::create(&out)?.set_len(FULL)?;
+        }
+        let run = watched(&mut command).with_context(|| name.to_owned())?;
+        report.set(
+            &format!("peer_{}_local", name.replace('-', "_")),
+            json!({ "wall_s": run.wall, "cpu_s": run.cpu, "peak_mib": run.peak_mib }),
+        );
+        let _ = std::fs::remove_file(&out);
+    }
+    Ok(())
+}
+
+/// Runs a program to its end, and watches what it needs.
+fn watched(command: &mut Command) -> Result<Run> {
+    let (watch, cpu) = (Watch::start(), process::cpu_of_children()?);
+    let mut child = command.spawn()?;
+    let mut peak_mib: f64 = 0.0;
+    let status = loop {
+        peak_mib = peak_mib.max(process::mib_of(child.id(), "VmHWM").unwrap_or_default());
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    ensure!(status.success(), "it ended with {status}");
+    Ok(Run { wall: watch.stop().wall, cpu: process::cpu_of_children()? - cpu, peak_mib })
+}
