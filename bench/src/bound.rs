@@ -1,7 +1,6 @@
 //! The arithmetic alone, from memory: what no program that does this work can undercut with these libraries.
 
-use chacha20poly1305::aead::AeadInPlace;
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use transload::log::cipher::Cipher;
 use transload::log::digest::is_zero;
 use transload::model::CELL;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
@@ -19,7 +18,7 @@ pub struct Made {
 /// Digest per cell, compression and seal per block, CRC-32C over what is sealed. Blocks of zeros end at the look at them.
 pub fn run(image: &[u8], level: i32) -> Made {
     let secret: [u8; 192] = std::array::from_fn(|index| index as u8 ^ 0x5a);
-    let cipher = XChaCha20Poly1305::new((&[7; 32]).into());
+    let cipher = Cipher::new([7; 32]);
     let mut compressor = zstd::bulk::Compressor::new(level).expect("the level is one of zstd's");
     let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(BLOCK));
     let mut sealed = Vec::with_capacity(BLOCK + 40);
@@ -45,8 +44,8 @@ pub fn run(image: &[u8], level: i32) -> Made {
         sealed.extend_from_slice(body);
         let mut nonce = [0; 24];
         nonce[..8].copy_from_slice(&(number as u64).to_le_bytes());
-        let tag = cipher.encrypt_in_place_detached(XNonce::from_slice(&nonce), b"a place in the store", &mut sealed);
-        sealed.extend_from_slice(&tag.expect("a block is far below the cipher's limit"));
+        let tag = cipher.seal(&nonce, b"a place in the store", &mut sealed);
+        sealed.extend_from_slice(&tag);
         made.stored += sealed.len() as u64 + 24;
         made.check ^= u64::from(crc32c::crc32c(&sealed));
     }

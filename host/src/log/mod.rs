@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod cipher;
 mod codec;
 pub mod digest;
 pub mod fetch;

@@ -12,17 +12,15 @@
 //! The associated data binds a sealed thing to its place: format, store, key, the full object key and its role; for a block also the
 //! disk, the attempt, the block's number and the cells it carries. A sealed thing that is moved, replaced or renamed does not open.
 
-use chacha20poly1305::aead::{Aead, AeadInPlace, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use rand::RngCore;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::cipher::{Broken, Cipher};
+pub use super::cipher::{NONCE_BYTES, TAG_BYTES};
 use crate::model::{CellMask, Fault};
 
-pub const NONCE_BYTES: usize = 24;
-pub const TAG_BYTES: usize = 16;
 /// What sealing adds to a block.
 pub const BLOCK_OVERHEAD: usize = NONCE_BYTES + TAG_BYTES;
 const MAGIC: &[u8; 4] = b"TLS1";
@@ -133,7 +131,7 @@ pub struct BlockPlace<'a> {
 
 /// Seals and opens for one store. Cheap to share.
 pub struct Sealer {
-    cipher: XChaCha20Poly1305,
+    cipher: Cipher,
     digest_secret: Box<[u8; 192]>,
     store_id: [u8; 16],
     key_id: [u8; 16],
@@ -141,10 +139,7 @@ pub struct Sealer {
 
 impl Sealer {
     pub fn new(key: &DataKey, store_id: [u8; 16], key_id: [u8; 16]) -> Sealer {
-        let mut seal_key: [u8; 32] = key.derive(b"seal");
-        let cipher = XChaCha20Poly1305::new((&seal_key).into());
-        seal_key.zeroize();
-        Sealer { cipher, digest_secret: Box::new(key.derive(b"digest")), store_id, key_id }
+        Sealer { cipher: Cipher::new(key.derive(b"seal")), digest_secret: Box::new(key.derive(b"digest")), store_id, key_id }
     }
 
     /// The secret that cell digests are keyed with.
@@ -165,15 +160,13 @@ impl Sealer {
         let mut nonce = [0; NONCE_BYTES];
         random.fill_bytes(&mut nonce);
         let aad = self.object_aad(role, object_key);
-        let cipher = self
-            .cipher
-            .encrypt(XNonce::from_slice(&nonce), Payload { msg: plain, aad: &aad })
-            .expect("an object is far below the limit of the cipher");
-        let mut out = Vec::with_capacity(HEADER_BYTES + cipher.len());
+        let mut out = Vec::with_capacity(HEADER_BYTES + plain.len() + TAG_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&self.key_id);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&cipher);
+        out.extend_from_slice(plain);
+        let tag = self.cipher.seal(&nonce, &aad, &mut out[HEADER_BYTES..]);
+        out.extend_from_slice(&tag);
         Sealed(out.into())
     }
 
@@ -187,9 +180,11 @@ impl Sealer {
             return Err(broken("it was sealed with another key"));
         }
         let aad = self.object_aad(role, object_key);
-        self.cipher
-            .decrypt(XNonce::from_slice(&sealed[20..HEADER_BYTES]), Payload { msg: &sealed[HEADER_BYTES..], aad: &aad })
-            .map_err(|_| broken("its bytes were changed, or it was written for another place"))
+        let mut plain = sealed[HEADER_BYTES..].to_vec();
+        match self.cipher.open(nonce_of(&sealed[20..HEADER_BYTES]), &aad, &mut plain) {
+            Ok(()) => Ok(plain),
+            Err(Broken) => Err(broken("its bytes were changed, or it was written for another place")),
+        }
     }
 
     /// Seals one block in place and appends it to a segment under construction.
@@ -199,11 +194,7 @@ impl Sealer {
         segment.extend_from_slice(&nonce);
         let start = segment.len();
         segment.extend_from_slice(plain);
-        let aad = self.block_aad(place);
-        let tag = self
-            .cipher
-            .encrypt_in_place_detached(XNonce::from_slice(&nonce), &aad, &mut segment[start..])
-            .expect("a block is far below the limit of the cipher");
+        let tag = self.cipher.seal(&nonce, &self.block_aad(place), &mut segment[start..]);
         segment.extend_from_slice(&tag);
     }
 
@@ -215,11 +206,9 @@ impl Sealer {
             return Err(broken());
         }
         let (nonce, rest) = sealed.split_at(NONCE_BYTES);
-        let (cipher, tag) = rest.split_at(rest.len() - TAG_BYTES);
         plain.clear();
-        plain.extend_from_slice(cipher);
-        let aad = self.block_aad(place);
-        self.cipher.decrypt_in_place_detached(XNonce::from_slice(nonce), &aad, plain, tag.into()).map_err(|_| broken())
+        plain.extend_from_slice(rest);
+        self.cipher.open(nonce_of(nonce), &self.block_aad(place), plain).map_err(|Broken| broken())
     }
 
     /// Wraps the blocks of a segment, which are sealed one by one already.
@@ -249,6 +238,10 @@ impl Sealer {
         aad.extend_from_slice(place.segment_key.as_bytes());
         aad
     }
+}
+
+fn nonce_of(bytes: &[u8]) -> &[u8; NONCE_BYTES] {
+    bytes.try_into().expect("a nonce was cut out in its length")
 }
 
 #[cfg(test)]
