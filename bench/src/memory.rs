@@ -105,3 +105,13 @@ async fn receive(image: Arc<Vec<u8>>) -> Result<Cost> {
     ensure!(replicas.content(&places::replica(&engine::vm(), &entry.disk)).as_ref() == Some(&*image), "the replica is not the source");
     Ok(cost)
 }
+
+/// Ten copies of an image that halves; answers CPU seconds a GiB.
+pub async fn gateway_again_and_again() -> Result<Value> {
+    let image = Arc::new(corpus::half(256 << 20).image);
+    let mut costs = Vec::new();
+    for _ in 0..10 {
+        costs.push(copy(image.clone(), Keep::NoSegments).await?.1.cost);
+    }
+    Ok(json!({ "cpu_s_per_gib": 4.0 * cpu(&costs), "wall_s_per_gib": 4.0 * wall(&costs) }))
+}

@@ -24,7 +24,7 @@ use crate::ends::{Disk, Keep, Line, MemorySource, MemoryStore};
 use crate::engine::{self, DiskCycle, plain};
 use crate::process::own_mib;
 use crate::report::Report;
-use crate::{Arguments, far, us};
+use crate::{Arguments, far, memory, us};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -57,6 +57,8 @@ pub fn alone(runtime: &Runtime, what: &str) -> Result<()> {
     let answer = match what {
         "disks" => runtime.block_on(many_disks())?,
         "large" => runtime.block_on(large_disk())?,
+        // For a profiler: `perf record … transload-bench --alone gateway`.
+        "gateway" => runtime.block_on(memory::gateway_again_and_again())?,
         "extents" => runtime.block_on(million_extents())?,
         _ => match (what.strip_prefix("far:").and_then(Line::parse), what.strip_prefix("us:")) {
             (Some(line), _) => return runtime.block_on(far::serve(line)),

@@ -1,4 +1,4 @@
-//! zstd for blocks. A thread keeps its contexts and its buffer: making them anew for each block costs as much as a small block itself.
+//! zstd for blocks. A thread keeps its contexts: making them anew for each block costs as much as a small block itself.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,6 @@ use crate::model::{BLOCK, Fault};
 thread_local! {
     static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
     static EXPANDER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The block as one zstd frame, if that is at least a sixteenth smaller: expanding it would cost the receiver more than fewer bytes are
@@ -18,12 +17,11 @@ pub fn compress(plain: &[u8], level: i32) -> Option<Vec<u8>> {
             *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
         }
         let (_, compressor) = kept.as_mut()?;
-        BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(plain.len() - plain.len() / 16, 0);
-            // A buffer that is too small is how zstd says that the frame would be too large.
-            let length = compressor.compress_to_buffer(plain, &mut buffer[..]).ok()?;
-            Some(buffer[..length].to_vec())
-        })
+        // A buffer that is too small is how zstd says that the frame would be too large. What the frame leaves of it is given back in place.
+        let mut frame = Vec::with_capacity(plain.len() - plain.len() / 16);
+        compressor.compress_to_buffer(plain, &mut frame).ok()?;
+        frame.shrink_to_fit();
+        Some(frame)
     })
 }
 

@@ -16,6 +16,7 @@ use crate::log::table::DigestTable;
 use crate::model::commit::{Layer, Sha};
 use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, DiskId, DiskSize, Fault, FaultKind, SectorBitmap, SnapshotToken, VmId};
 
+use super::buffers::Buffers;
 use super::encode::{BaseBlock, EncodedBlock, encode};
 use super::limits::{CopyLimits, Share};
 use super::pack::{Packer, PageBuilder, PagesDigest, StoredSegment, store_segment};
@@ -159,6 +160,7 @@ async fn copy_rest(
     let mut units = Units::new(job.planned.clone(), published.reached);
     // Everything that is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the
     // page that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
+    let buffers = Arc::new(Buffers::default());
     let (mut reading, mut under_way) = (FuturesOrdered::new(), 0);
     let mut encoded = VecDeque::new();
     let mut storing = FuturesOrdered::new();
@@ -181,6 +183,7 @@ async fn copy_rest(
                 storing.push_back(store_segment(full, folder.clone(), log.clone()));
             }
         }
+        buffers.keep(limits.read_ahead);
         let waiting = encoded.len() as u64 * BLOCK;
         while (reading.is_empty() && encoded.is_empty()) || under_way + waiting + limits.read_unit <= limits.read_ahead {
             if reading.len() == READS_AT_ONCE_MAX {
@@ -188,7 +191,7 @@ async fn copy_rest(
             }
             let Some(unit) = units.next(limits.read_unit) else { break };
             under_way += unit.extent.length;
-            reading.push_back(read_and_encode(job, source, log, limits.level, progress, unit));
+            reading.push_back(read_and_encode(job, source, log, limits.level, progress, unit, &buffers));
         }
         // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.
         tokio::select! {
@@ -243,9 +246,10 @@ async fn read_and_encode(
     level: i32,
     progress: &Progress,
     unit: ReadUnit,
+    buffers: &Arc<Buffers>,
 ) -> Result<(u64, Vec<EncodedBlock>), Fault> {
     let bytes = unit.extent.length;
-    let blocks = read_unit(source, &job.token, &job.disk, job.size, unit).await?;
+    let blocks = read_unit(source, &job.token, &job.disk, job.size, unit, buffers).await?;
     progress.read.fetch_add(bytes, Ordering::Relaxed);
     let mut based = Vec::with_capacity(blocks.len());
     for block in blocks {

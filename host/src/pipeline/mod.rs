@@ -10,6 +10,7 @@
 //! Everything runs in disk order, so pages tile the disk and the pages that exist are the progress of a copy. What is under way is bounded
 //! in bytes (limits.rs). Retrying is not done here: a fault that reaches a stage is final for this copy.
 
+mod buffers;
 pub mod copy;
 mod encode;
 pub mod limits;

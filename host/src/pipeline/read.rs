@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::model::{BLOCK, CELL, CELLS_PER_BLOCK, CellMask, DiskId, DiskSize, Extent, Fault, SectorBitmap, SnapshotToken};
 
+use super::buffers::Buffers;
 use super::source::Source;
 
 /// The cells of one block that are to be read.
@@ -110,6 +111,7 @@ pub async fn read_unit(
     disk: &DiskId,
     size: DiskSize,
     unit: ReadUnit,
+    buffers: &Arc<Buffers>,
 ) -> Result<Vec<ReadBlock>, Fault> {
     let range = source.open_range(token, disk, unit.extent).await?;
     if range.length() != unit.extent.length {
@@ -119,9 +121,9 @@ pub async fn read_unit(
             unit.extent.length
         )));
     }
-    let mut buffer = vec![0; unit.extent.length as usize];
-    range.fetch(0, &mut buffer).await?;
-    let bytes = Bytes::from(buffer);
+    let mut buffer = buffers.take(unit.extent.length as usize);
+    range.fetch(0, buffer.as_mut()).await?;
+    let bytes = buffer.share();
     let cut = |planned: &PlannedBlock| {
         let span = span(*planned, size);
         let from = (span.offset - unit.extent.offset) as usize;
