@@ -26,7 +26,7 @@ const MIB: u64 = 1 << 20;
 const WINDOW: u64 = 2 * MIB;
 const STREAMS: usize = 8;
 /// Long enough that filling and emptying the line is little of it.
-const COPIED: u64 = 1024 * MIB;
+const COPIED: u64 = 2560 * MIB;
 
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     for milliseconds in [20, 100] {
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
 
 /// MiB per second of eight uploads that do nothing else.
 async fn plain_streams(at: &str) -> Result<f64> {
-    const EACH: usize = 64 << 20;
+    const EACH: usize = 160 << 20;
     let body = Bytes::from(corpus::half(4 << 20).image);
     let upload = async || -> Result<()> {
         let mut stream = TcpStream::connect(at).await?;

@@ -12,7 +12,7 @@ pub fn settle() {
     {
         /// Buffers up to the largest that glibc can be told to keep.
         const KEPT: libc::c_int = 32 << 20;
-        const FREE_MAX: libc::c_int = 64 << 20;
+        const FREE_MAX: libc::c_int = 32 << 20;
         // SAFETY: mallopt changes the allocator's own settings; no other thread exists yet.
         unsafe {
             libc::mallopt(libc::M_ARENA_MAX, 1);

@@ -35,7 +35,7 @@ impl Default for Replication {
         Replication {
             interval_min: Span::seconds(3600),
             interval_max: Span::seconds(12 * 3600),
-            in_flight: Bytes::mib(64),
+            in_flight: Bytes::mib(96),
             segment: Bytes::mib(16),
             compression_level: 1,
             quiesce: true,

@@ -35,7 +35,7 @@ impl CopyLimits {
         let segment_bytes = segment.min(in_flight / 16).max(BLOCK);
         CopyLimits {
             read_ahead: in_flight / 2,
-            read_unit: (4 * BLOCK).min(in_flight / 8).max(BLOCK),
+            read_unit: (2 * BLOCK).min(in_flight / 8).max(BLOCK),
             segment_bytes,
             segments_at_once: (in_flight / 2 / segment_bytes).max(1) as usize,
             page_bytes: (in_flight / 4).max(segment_bytes),
@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn a_copy_that_is_alone_has_everything_and_fifty_share_it() {
         let all = CopyLimits::within(128 * MIB, 16 * MIB, 1);
-        assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (8 * MIB, 8, 4 * MIB));
+        assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (8 * MIB, 8, 2 * MIB));
         let copies = Copies::new(50, all);
         let first = copies.enter().await;
         assert_eq!(first.limits(), all);
