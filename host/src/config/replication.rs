@@ -12,7 +12,7 @@ pub struct Replication {
     /// Not less often than this, however much changes: a delta that waits grows.
     pub interval_max: Span,
     /// Bytes between the source and the store at one time, shared by the disks that are copied just now. It bounds memory, to about twice as
-    /// much while many disks begin, and what is sent again after a crash. No disk gets less than 3 MiB.
+    /// much while disks begin or the store is slow, and what is sent again after a crash. No disk gets less than 3 MiB.
     pub in_flight: Bytes,
     /// The largest size of an object with blocks, and at most a sixteenth of `in_flight`: several are on their way at once. Large enough that
     /// requests cost little, small enough to retry.

@@ -22,8 +22,13 @@ pub struct Buffer {
 }
 
 impl Buffers {
+    /// What lies here beyond this goes at once.
     pub fn keep(&self, spare_max: u64) {
         self.spare_max.store(spare_max, Ordering::Relaxed);
+        let mut spare = self.spare.lock().expect("nothing panics while it holds this");
+        while spare.iter().map(Vec::len).sum::<usize>() as u64 > spare_max {
+            spare.pop();
+        }
     }
 
     pub fn take(self: &Arc<Buffers>, length: usize) -> Buffer {
@@ -86,8 +91,11 @@ mod tests {
         drop(part);
         assert_eq!(home.spare.lock().unwrap().len(), 1);
         assert_eq!((home.take(100).as_ref().len(), home.take(900).as_ref().len()), (100, 900));
+        let kept = |home: &Buffers| home.spare.lock().unwrap().iter().map(Vec::len).sum::<usize>();
+        assert!((1..=1000).contains(&kept(&home)));
         home.keep(0);
+        assert_eq!(kept(&home), 0);
         drop(home.take(5));
-        assert!(home.spare.lock().unwrap().iter().map(Vec::len).sum::<usize>() <= 1000);
+        assert_eq!(kept(&home), 0);
     }
 }

@@ -183,8 +183,8 @@ async fn copy_rest(
                 storing.push_back(store_segment(full, folder.clone(), log.clone()));
             }
         }
-        buffers.keep(limits.read_ahead);
         let waiting = encoded.len() as u64 * BLOCK;
+        buffers.keep(limits.read_ahead.saturating_sub(waiting));
         while (reading.is_empty() && encoded.is_empty()) || under_way + waiting + limits.read_unit <= limits.read_ahead {
             if reading.len() == READS_AT_ONCE_MAX {
                 break;

@@ -1,8 +1,8 @@
 //! What copies may hold at one time: bytes in flight, shared by the disks that are copied just now.
 //!
-//! A disk that is alone has all of it, which is what a long line needs; fifty at once get small parts, and memory stays what it was. Nothing
-//! is taken away from a copy: it finds its part smaller when it is about to begin something new. Until then there is up to about twice as
-//! much in flight.
+//! A disk that is alone has all of it, which is what a long line needs; fifty at once get small parts, of no less than 3 MiB. Nothing is taken
+//! away from a copy: it finds its part smaller when it is about to begin something new. While disks begin one after the other and the store
+//! stands still, the parts add up to more: to about twice as much for four disks, to four times for fifty.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -21,6 +21,8 @@ use crate::model::{Extent, Fault};
 use crate::net::ProbeStep;
 
 const DELETED_AT_ONCE_MAX: usize = 1000;
+/// Objects that are read whole: pages, commits, receipts. Few are larger.
+const WHOLE_BYTES_USUAL: u64 = 4 << 20;
 
 pub struct PluginSink {
     plugin: Arc<Plugin>,
@@ -71,7 +73,9 @@ impl Sink for PluginSink {
     async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
         convert::check_key(key)?;
         let asked = range.map(|range| types::Extent { offset: range.offset, length: range.length });
-        let (mut live, called) = call!(self.data, Duration::ZERO, transload_plugin_sink.call_get(key, asked));
+        // The guest waits for its turn among the transfers that run, and those may be slow.
+        let turn = transfer_allowance(range.map_or(WHOLE_BYTES_USUAL, |range| range.length));
+        let (mut live, called) = call!(self.data, turn, transload_plugin_sink.call_get(key, asked));
         // The handle leaves the instance before the instance may serve another call.
         let taken = match &called {
             Ok(Ok(Ok(handle))) => live.store.data_mut().table.delete(Resource::new_own(handle.rep())).ok(),

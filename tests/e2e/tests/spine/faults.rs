@@ -48,7 +48,8 @@ async fn sessions_that_expire_and_reads_that_break_cost_time_and_nothing_else() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bit_that_the_source_itself_sends_wrong_is_not_noticed() {
     let site = Site::small(16 * MIB, 8_000_000).await;
-    site.lab.vcenter().set_knobs(|knobs| knobs.folder_faults = vec![FolderFault { after: 2, times: 1, spoil: Spoil::FlipBit }]);
+    // Behind the probes with which the first reads begin.
+    site.lab.vcenter().set_knobs(|knobs| knobs.folder_faults = vec![FolderFault { after: 8, times: 1, spoil: Spoil::FlipBit }]);
     let agent = Agent::start(&site.setup(&["db01"])).await;
     agent.settled("db01", 2).await;
     assert!(site.lab.vcenter().knobs().folder_faults.is_empty());
