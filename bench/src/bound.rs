@@ -18,7 +18,7 @@ pub struct Made {
 /// Digest per cell, compression and seal per block, CRC-32C over what is sealed. Blocks of zeros end at the look at them.
 pub fn run(image: &[u8], level: i32) -> Made {
     let secret: [u8; 192] = std::array::from_fn(|index| index as u8 ^ 0x5a);
-    let cipher = Cipher::new([7; 32]);
+    let cipher = Cipher::new([7; 32].into());
     let mut compressor = zstd::bulk::Compressor::new(level).expect("the level is one of zstd's");
     let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(BLOCK));
     let mut sealed = Vec::with_capacity(BLOCK + 40);

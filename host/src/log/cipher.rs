@@ -21,8 +21,8 @@ pub struct Cipher(Zeroizing<[u8; 32]>);
 pub struct Broken;
 
 impl Cipher {
-    pub fn new(key: [u8; 32]) -> Cipher {
-        Cipher(Zeroizing::new(key))
+    pub fn new(key: Zeroizing<[u8; 32]>) -> Cipher {
+        Cipher(key)
     }
 
     /// Encrypts where the bytes are; answers the tag.
@@ -66,7 +66,7 @@ mod tests {
             random.fill(&mut nonce);
             random.fill(&mut plain);
             let theirs = XChaCha20Poly1305::new((&key).into()).encrypt((&nonce).into(), Payload { msg: &plain, aad: b"place" }).unwrap();
-            let ours = Cipher::new(key);
+            let ours = Cipher::new(Zeroizing::new(key));
             let mut sealed = plain.clone();
             let tag = ours.seal(&nonce, b"place", &mut sealed);
             sealed.extend_from_slice(&tag);
@@ -90,7 +90,7 @@ mod tests {
         let nonce: [u8; 24] = bytes("404142434445464748494a4b4c4d4e4f5051525354555657").try_into().unwrap();
         let mut text =
             b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.".to_vec();
-        let tag = Cipher::new(key).seal(&nonce, &bytes("50515253c0c1c2c3c4c5c6c7"), &mut text);
+        let tag = Cipher::new(Zeroizing::new(key)).seal(&nonce, &bytes("50515253c0c1c2c3c4c5c6c7"), &mut text);
         assert_eq!(tag.to_vec(), bytes("c0875924c1c7987947deafd8780acf49"));
         assert_eq!(text[..16], bytes("bd6d179d3e83d43b9576579493c0e939"));
     }

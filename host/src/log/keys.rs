@@ -13,8 +13,6 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -23,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::model::{Fault, FaultKind};
 use crate::random::Random;
 
+use super::cipher::{Broken, Cipher, NONCE_BYTES};
 use super::layout::{self, hex};
 use super::seal::{DataKey, Sealer};
 use super::sink::Sink;
@@ -127,7 +126,7 @@ pub fn decode_slot(bytes: &[u8]) -> Result<Slot, Fault> {
 }
 
 fn wrap(key: &DataKey, unlock: &Unlock, store_id: [u8; 16], key_id: [u8; 16], random: &Random) -> Result<Slot, Fault> {
-    let (mut salt, mut nonce) = ([0; 16], [0; 24]);
+    let (mut salt, mut nonce) = ([0; 16], [0; NONCE_BYTES]);
     random.fill(&mut salt);
     random.fill(&mut nonce);
     let (kind, argon2) = match unlock {
@@ -136,9 +135,9 @@ fn wrap(key: &DataKey, unlock: &Unlock, store_id: [u8; 16], key_id: [u8; 16], ra
     };
     let cipher = wrapping_cipher(unlock, &salt, argon2)?;
     let aad = [store_id, key_id].concat();
-    let wrapped = cipher
-        .encrypt(XNonce::from_slice(&nonce), Payload { msg: &key.0, aad: &aad })
-        .map_err(|_| Fault::internal("the data key could not be wrapped"))?;
+    let mut wrapped = key.0.to_vec();
+    let tag = cipher.seal(&nonce, &aad, &mut wrapped);
+    wrapped.extend_from_slice(&tag);
     Ok(Slot { format: 1, kind, salt: STANDARD.encode(salt), argon2, nonce: STANDARD.encode(nonce), wrapped: STANDARD.encode(wrapped) })
 }
 
@@ -152,20 +151,17 @@ fn unwrap(slot: &Slot, unlock: &Unlock, store_id: [u8; 16], key_id: [u8; 16]) ->
     }
     let broken = || Fault::corrupt("the key slot is damaged: restore it from a copy, the data needs it");
     let decode = |text: &str| STANDARD.decode(text).map_err(|_| broken());
-    let (salt, nonce, wrapped) = (decode(&slot.salt)?, decode(&slot.nonce)?, decode(&slot.wrapped)?);
-    if nonce.len() != 24 {
-        return Err(broken());
-    }
+    let (salt, nonce, mut key) = (decode(&slot.salt)?, decode(&slot.nonce)?, Zeroizing::new(decode(&slot.wrapped)?));
+    let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| broken())?;
     let cipher = wrapping_cipher(unlock, &salt, slot.argon2)?;
     let aad = [store_id, key_id].concat();
-    let key = cipher
-        .decrypt(XNonce::from_slice(&nonce), Payload { msg: &wrapped, aad: &aad })
-        .map_err(|_| Fault::auth("the key file or passphrase does not open this store; nothing was changed"))?;
-    let key: [u8; 32] = Zeroizing::new(key).as_slice().try_into().map_err(|_| broken())?;
-    Ok(DataKey(key))
+    cipher
+        .open(&nonce, &aad, &mut key)
+        .map_err(|Broken| Fault::auth("the key file or passphrase does not open this store; nothing was changed"))?;
+    Ok(DataKey(key.as_slice().try_into().map_err(|_| broken())?))
 }
 
-fn wrapping_cipher(unlock: &Unlock, salt: &[u8], argon2: Option<[u32; 3]>) -> Result<XChaCha20Poly1305, Fault> {
+fn wrapping_cipher(unlock: &Unlock, salt: &[u8], argon2: Option<[u32; 3]>) -> Result<Cipher, Fault> {
     let mut key = Zeroizing::new([0; 32]);
     match (unlock, argon2) {
         (Unlock::KeyFile(bytes), None) => Hkdf::<Sha256>::new(Some(salt), bytes)
@@ -182,7 +178,7 @@ fn wrapping_cipher(unlock: &Unlock, salt: &[u8], argon2: Option<[u32; 3]>) -> Re
         }
         _ => return Err(Fault::corrupt("the key slot does not fit its kind")),
     }
-    Ok(XChaCha20Poly1305::new(key.as_ref().into()))
+    Ok(Cipher::new(key))
 }
 
 fn unhex(text: &str) -> Option<[u8; 16]> {

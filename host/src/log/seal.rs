@@ -15,7 +15,7 @@
 use hkdf::Hkdf;
 use rand::RngCore;
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::cipher::{Broken, Cipher};
 pub use super::cipher::{NONCE_BYTES, TAG_BYTES};
@@ -68,10 +68,10 @@ impl DataKey {
         DataKey(key)
     }
 
-    fn derive<const N: usize>(&self, purpose: &[u8]) -> [u8; N] {
-        let mut out = [0; N];
+    fn derive<const N: usize>(&self, purpose: &[u8]) -> Zeroizing<[u8; N]> {
+        let mut out = Zeroizing::new([0; N]);
         Hkdf::<Sha256>::new(Some(b"transload format 1"), &self.0)
-            .expand(purpose, &mut out)
+            .expand(purpose, &mut *out)
             .expect("the length asked for is far below the limit of HKDF");
         out
     }
@@ -132,7 +132,7 @@ pub struct BlockPlace<'a> {
 /// Seals and opens for one store. Cheap to share.
 pub struct Sealer {
     cipher: Cipher,
-    digest_secret: Box<[u8; 192]>,
+    digest_secret: Box<Zeroizing<[u8; 192]>>,
     store_id: [u8; 16],
     key_id: [u8; 16],
 }
