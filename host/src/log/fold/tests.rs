@@ -12,6 +12,7 @@ use crate::random::Random;
 use super::*;
 
 /// Pages written by hand, and nothing else.
+#[derive(Clone)]
 struct Pages {
     sealer: Arc<Sealer>,
     random: Random,
@@ -162,5 +163,66 @@ async fn pages_that_are_missing_or_not_the_named_ones_are_corrupt() {
         spoil(&mut layer, &mut pages);
         let fault = all(pages.fold(&[(7, vec![layer])])).await.unwrap_err();
         assert!(matches!(fault.kind, FaultKind::Corrupt | FaultKind::NotFound), "{what}: {fault}");
+    }
+}
+
+const MANY: u64 = 40;
+
+/// A layer of several pages: where each ends, and which of its blocks it speaks of.
+fn layer_of_pages(pages: &mut Pages, cycle: u64, ends: &[u64], blocks: &[u64]) -> Layer {
+    let (cycle_number, attempt) = (CycleNumber(cycle), Attempt(1));
+    let folder = AttemptFolder::new(&vm(), cycle_number, attempt, &"d".into());
+    let (mut from, mut digests) = (0, Sha256::new());
+    for (number, end) in ends.iter().enumerate() {
+        let entries = blocks.iter().filter(|of| (from..*end).contains(*of)).map(|of| block(*of, cycle as u8, 1 << cycle, 0, 0)).collect();
+        let page = ManifestPage { from_block: from, to_block: *end, entries };
+        pages.put(Role::Page, folder.page(number as u32), &page);
+        digests.update(Sha::of(&page::encode(&page)).0);
+        from = *end;
+    }
+    let pages_digest = Sha(digests.finalize().into());
+    let planned_digest = Sha::of(b"");
+    Layer { cycle: cycle_number, attempt, to_block: from, pages: ends.len() as u32, pages_digest, planned_parts: 1, planned_digest }
+}
+
+proptest::proptest! {
+    /// Against a walk that looks at every block: nothing is passed over, and no page stays unread.
+    #[test]
+    fn what_no_layer_speaks_of_is_passed_over_and_nothing_else(
+        layers in proptest::collection::vec(
+            (proptest::collection::btree_set(1..MANY, 0..6), proptest::collection::btree_set(0..MANY, 0..8)), 1..4),
+        lost in proptest::option::of(0usize..100),
+    ) {
+        let mut pages = Pages::new();
+        let commits: Vec<(u64, Vec<Layer>)> = (1..).zip(&layers).map(|(cycle, (ends, blocks))| {
+            let ends: Vec<u64> = ends.iter().copied().chain([MANY]).collect();
+            let blocks: Vec<u64> = blocks.iter().copied().collect();
+            (cycle, vec![layer_of_pages(&mut pages, cycle, &ends, &blocks)])
+        }).collect();
+        if let Some(lost) = lost {
+            let key = pages.objects.keys().nth(lost % pages.objects.len()).cloned().unwrap();
+            pages.objects.remove(&key);
+        }
+        let folded = |pages: &Pages| {
+            let mut fold = Fold::new(Arc::new(pages.clone()), pages.sealer.clone(), DiskSize::new(MANY * BLOCK).unwrap());
+            for (cycle, layers) in &commits {
+                fold.add_commit(&vm(), CycleNumber(*cycle), &DiskCommit { size: DiskSize::new(MANY * BLOCK).unwrap(), ..disk_commit(layers.clone()) });
+            }
+            fold
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let skipping = runtime.block_on(all(folded(&pages)));
+        let walked = runtime.block_on(async {
+            let (mut fold, mut blocks) = (folded(&pages), Vec::new());
+            for block in 0..MANY {
+                let folded = fold.fold(block).await?;
+                blocks.extend((!folded.is_empty()).then_some(folded));
+            }
+            Ok::<_, Fault>(blocks)
+        });
+        match lost {
+            Some(_) => proptest::prop_assert!(skipping.is_err() && walked.is_err(), "a page is missing"),
+            None => proptest::prop_assert_eq!(skipping.unwrap(), walked.unwrap()),
+        }
     }
 }
