@@ -105,7 +105,7 @@ pub async fn changed_clusters(size: DiskSize, place: &Path) -> Result<Cost> {
     Ok(cost)
 }
 
-fn clusters(size: DiskSize) -> Vec<Extent> {
+pub fn clusters(size: DiskSize) -> Vec<Extent> {
     let apart = size.bytes() / CLUSTERS;
     (0..CLUSTERS).map(|cluster| Extent::new(cluster * apart, CLUSTER)).collect()
 }

@@ -9,7 +9,7 @@
 //! the rate limits all of them.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use crate::alone;
 use crate::ends::Line;
 
 /// Bytes that travel together.
@@ -45,8 +46,7 @@ impl Drop for Far {
 
 impl Far {
     pub fn start(line: Line) -> Result<Far> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--alone", &format!("far:{}:{}", line.round_trip.as_millis(), line.window)]);
+        let mut command = alone::command(&format!("far:{}:{}", line.round_trip.as_millis(), line.window))?;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut said = String::new();
         BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut said)?;

@@ -9,6 +9,7 @@
 //!   peers     a raw image into an S3 server, beside restic and rustic; borg, qemu-img and nbdcopy into files
 //! ```
 
+mod alone;
 mod bound;
 mod clock;
 mod corpus;
@@ -94,7 +95,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(what) = &options.alone {
-        return scale::alone(&runtime, what);
+        return alone::run(&runtime, what);
     }
     let arguments = Arguments { rounds: options.rounds, mib: options.mib, runtime };
     let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();

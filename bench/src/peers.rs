@@ -20,18 +20,16 @@ use anyhow::{Context, Result, ensure};
 use e2e::weed::{self, Weed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use transload::model::DiskSize;
 
 use crate::clock::{Watch, median};
+use crate::engine::plain;
 use crate::report::Report;
-use crate::{Arguments, corpus, engine, process};
+use crate::{Arguments, alone, corpus, delta, engine, process};
 
 const MIB: u64 = 1 << 20;
 const FULL: u64 = 4 << 30;
 const GROWN: u64 = 16 << 30;
-/// What changes: 64 clusters of 4 MiB, evenly over the disk.
-const CLUSTERS: u64 = 64;
-const CLUSTER: u64 = 4 * MIB;
-
 /// What one run of one tool cost.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Run {
@@ -125,14 +123,11 @@ fn write_image(path: &Path) -> Result<()> {
     Ok(())
 }
 
-pub fn clusters() -> impl Iterator<Item = (u64, u64)> {
-    (0..CLUSTERS).map(|cluster| (cluster * (GROWN / CLUSTERS), CLUSTER))
-}
-
+/// The same places that `delta` changes.
 fn change(path: &Path, seed: u64) -> Result<()> {
     let file = File::options().write(true).open(path)?;
-    for (number, (offset, length)) in clusters().enumerate() {
-        file.write_all_at(&corpus::half_noise(length as usize, seed * CLUSTERS + number as u64 + 100), offset)?;
+    for (number, cluster) in delta::clusters(DiskSize::new(GROWN).map_err(plain)?).iter().enumerate() {
+        file.write_all_at(&corpus::half_noise(cluster.length as usize, seed * 1000 + number as u64 + 100), cluster.offset)?;
     }
     file.sync_all()?;
     Ok(())
@@ -175,9 +170,7 @@ impl Drop for Us {
 impl Us {
     fn start(image: &Path, weed: &Weed) -> Result<Us> {
         let what = json!({ "image": image, "url": weed.plain, "prefix": "ours" });
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--alone", &format!("us:{what}")]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+        let mut child = alone::command(&format!("us:{what}"))?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (tell, hear) = (child.stdin.take().context("it has an input")?, child.stdout.take().context("it has an output")?);
         let mut hear = BufReader::new(hear);
         let startup = answer(&mut hear)?;

@@ -2,14 +2,12 @@
 //! else, and the figure is the most that the system ever counted for it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 use transload::log::table::DigestTable;
 use transload::model::commit::Mode;
 use transload::model::{CycleNumber, DiskId, DiskSize, Extent, Marker};
@@ -24,7 +22,7 @@ use crate::ends::{Disk, Keep, Line, MemorySource, MemoryStore};
 use crate::engine::{self, DiskCycle, plain};
 use crate::process::own_mib;
 use crate::report::Report;
-use crate::{Arguments, far, memory, us};
+use crate::{Arguments, alone};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -36,42 +34,18 @@ const LARGE_FILES: &str = "/dev/shm";
 const RESYNC_FOR: Duration = Duration::from_secs(15);
 
 pub fn run(_: &Arguments, report: &mut Report) -> Result<()> {
-    let disks = in_its_own_process("disks")?;
+    let disks = alone::measure("disks")?;
     report.set("rss_52_disks_mib", disks["rss_mib"].clone());
     report.set("rss_52_disks", disks);
-    let large = in_its_own_process("large")?;
+    let large = alone::measure("large")?;
     report.set("rss_64tib_mib", large["rss_mib"].clone());
     report.set("rss_64tib", large);
-    report.set("million_extents", in_its_own_process("extents")?);
-    Ok(())
-}
-
-fn in_its_own_process(what: &str) -> Result<Value> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let output = command.args(["--alone", what]).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the measurement {what} failed");
-    serde_json::from_slice(&output.stdout).context("a measurement answers JSON")
-}
-
-pub fn alone(runtime: &Runtime, what: &str) -> Result<()> {
-    let answer = match what {
-        "disks" => runtime.block_on(many_disks())?,
-        "large" => runtime.block_on(large_disk())?,
-        // For a profiler: `perf record … transload-bench --alone gateway`.
-        "gateway" => runtime.block_on(memory::gateway_again_and_again())?,
-        "extents" => runtime.block_on(million_extents())?,
-        _ => match (what.strip_prefix("far:").and_then(Line::parse), what.strip_prefix("us:")) {
-            (Some(line), _) => return runtime.block_on(far::serve(line)),
-            (_, Some(task)) => return runtime.block_on(us::serve(task)),
-            _ => bail!("there is no measurement {what}"),
-        },
-    };
-    println!("{answer}");
+    report.set("million_extents", alone::measure("extents")?);
     Ok(())
 }
 
 /// 52 first copies at once, with ends that take their time, so that everything that may be in flight is.
-async fn many_disks() -> Result<Value> {
+pub async fn many_disks() -> Result<Value> {
     let size = DiskSize::new(384 * MIB).map_err(plain)?;
     let mut source = MemorySource::tiled(Arc::new(corpus::half(64 << 20).image));
     source.line = Some(Line { round_trip: Duration::from_millis(20), window: 4 * MIB });
@@ -102,7 +76,7 @@ async fn many_disks() -> Result<Value> {
 }
 
 /// A delta and the beginning of a resync of 64 TiB.
-async fn large_disk() -> Result<Value> {
+pub async fn large_disk() -> Result<Value> {
     let size = DiskSize::new(64 * TIB).map_err(plain)?;
     let place = tempfile::tempdir_in(LARGE_FILES).context("a file of 64 TiB needs a tmpfs there")?;
     let delta = changed_clusters(size, place.path()).await?;
@@ -136,7 +110,7 @@ async fn resync(size: DiskSize, place: &Path) -> Result<u64> {
 }
 
 /// A delta that the source describes in a million extents.
-async fn million_extents() -> Result<Value> {
+pub async fn million_extents() -> Result<Value> {
     let size = DiskSize::new(TIB).map_err(plain)?;
     let place = tempfile::tempdir()?;
     let log = engine::open_log(Arc::new(MemoryStore::new(Keep::NoSegments)));

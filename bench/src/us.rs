@@ -18,8 +18,8 @@ use transload::pipeline::source::ByteSource;
 use crate::clock::{Cost, Watch};
 use crate::ends::{Cut, MemoryFiles};
 use crate::engine::{self, DiskCycle, plain};
-use crate::peers::{self, Run};
-use crate::{plugin, process};
+use crate::peers::Run;
+use crate::{delta, plugin, process};
 
 #[derive(Deserialize)]
 struct Task {
@@ -71,7 +71,7 @@ pub async fn serve(task: &str) -> Result<()> {
 async fn changed(log: &Log, cycle: CycleNumber, size: DiskSize, before: &DiskCommit, at: CycleNumber) -> Result<DiskCycle> {
     let base = engine::table_of(log, &MemoryFiles::default(), "table", before, at).await?;
     let mut planned = SectorBitmap::empty(size);
-    peers::clusters().for_each(|(offset, length)| planned.insert_widened(Extent::new(offset, length)));
+    delta::clusters(size).iter().for_each(|cluster| planned.insert_widened(*cluster));
     Ok(DiskCycle { cycle, mode: Mode::Delta, planned: Arc::new(planned), base: Some(base), ..DiskCycle::first(size) })
 }
 
