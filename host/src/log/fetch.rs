@@ -27,8 +27,8 @@ use super::store::{Log, Objects};
 
 /// Blocks of a batch.
 pub const BATCH_BLOCKS: usize = 8;
-/// Batches under way at once. In a first copy or a delta each holds at most twice as many MiB as it has
-/// blocks, sealed and in the clear; a fold over many commits may need more bodies for a block.
+/// Batches under way at once. In a first copy or a delta each holds at most twice as many MiB as it has blocks, sealed and in the clear; a
+/// fold over many commits may need more bodies for a block.
 pub const BATCHES_AT_ONCE: usize = 4;
 /// Reads that are closer than this in a segment are joined.
 const GAP_BYTES_MAX: u64 = 64 * 1024;

@@ -2,16 +2,18 @@
 //!
 //! A buffer holds what was read before, so it never leaves its copy: whatever a source left out of it would still be bytes of the same disk.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
 #[derive(Default)]
-pub struct Buffers {
-    spare: Mutex<Vec<Vec<u8>>>,
-    /// Bytes that may lie here unused.
-    spare_max: AtomicU64,
+pub struct Buffers(Mutex<Spare>);
+
+/// What lies unused, and how many bytes may.
+#[derive(Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    bytes_max: u64,
 }
 
 /// So many bytes, to be filled. They come back when the last reader of them is gone.
@@ -21,18 +23,24 @@ pub struct Buffer {
     home: Arc<Buffers>,
 }
 
+impl Spare {
+    fn bytes(&self) -> u64 {
+        self.buffers.iter().map(|buffer| buffer.len() as u64).sum()
+    }
+}
+
 impl Buffers {
     /// What lies here beyond this goes at once.
-    pub fn keep(&self, spare_max: u64) {
-        self.spare_max.store(spare_max, Ordering::Relaxed);
-        let mut spare = self.spare.lock().expect("nothing panics while it holds this");
-        while spare.iter().map(Vec::len).sum::<usize>() as u64 > spare_max {
-            spare.pop();
+    pub fn keep(&self, bytes_max: u64) {
+        let mut spare = self.spare();
+        spare.bytes_max = bytes_max;
+        while spare.bytes() > bytes_max {
+            spare.buffers.pop();
         }
     }
 
     pub fn take(self: &Arc<Buffers>, length: usize) -> Buffer {
-        let mut bytes = self.spare.lock().expect("nothing panics while it holds this").pop().unwrap_or_default();
+        let mut bytes = self.spare().buffers.pop().unwrap_or_default();
         if bytes.len() < length {
             bytes.resize(length, 0);
         }
@@ -40,11 +48,14 @@ impl Buffers {
     }
 
     fn give_back(&self, bytes: Vec<u8>) {
-        let mut spare = self.spare.lock().expect("nothing panics while it holds this");
-        let held: usize = spare.iter().map(Vec::len).sum();
-        if (held + bytes.len()) as u64 <= self.spare_max.load(Ordering::Relaxed) {
-            spare.push(bytes);
+        let mut spare = self.spare();
+        if spare.bytes() + bytes.len() as u64 <= spare.bytes_max {
+            spare.buffers.push(bytes);
         }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.0.lock().expect("nothing panics while it holds this")
     }
 }
 
@@ -87,15 +98,13 @@ mod tests {
         drop(shared);
         assert_eq!(home.take(600).as_ref(), [0; 600], "the other one is still read");
         assert_eq!(part[..], [7; 10]);
-        // What lies here is what was put back first, and no more than may.
+        // The other one lies here already, and both are more than may.
         drop(part);
-        assert_eq!(home.spare.lock().unwrap().len(), 1);
+        assert_eq!(home.spare().bytes(), 600);
         assert_eq!((home.take(100).as_ref().len(), home.take(900).as_ref().len()), (100, 900));
-        let kept = |home: &Buffers| home.spare.lock().unwrap().iter().map(Vec::len).sum::<usize>();
-        assert!((1..=1000).contains(&kept(&home)));
+        assert_eq!(home.spare().bytes(), 900);
         home.keep(0);
-        assert_eq!(kept(&home), 0);
         drop(home.take(5));
-        assert_eq!(kept(&home), 0);
+        assert_eq!(home.spare().bytes(), 0);
     }
 }

@@ -158,9 +158,9 @@ async fn copy_rest(
     let mut packer = Packer::new(job.cycle, job.attempt, published.next_segment, log.random().number());
     let mut pages = PageBuilder::new(published.reached);
     let mut units = Units::new(job.planned.clone(), published.reached);
+    let buffers = Arc::new(Buffers::default());
     // Everything that is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the
     // page that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
-    let buffers = Arc::new(Buffers::default());
     let (mut reading, mut under_way) = (FuturesOrdered::new(), 0);
     let mut encoded = VecDeque::new();
     let mut storing = FuturesOrdered::new();
