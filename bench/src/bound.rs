@@ -21,7 +21,6 @@ pub fn run(image: &[u8], level: i32) -> Made {
     let cipher = Cipher::new([7; 32].into());
     let mut compressor = zstd::bulk::Compressor::new(level).expect("the level is one of zstd's");
     let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(BLOCK));
-    let mut sealed = Vec::with_capacity(BLOCK + 40);
     let mut plain = Vec::with_capacity(BLOCK);
     let mut made = Made::default();
     for (number, block) in image.chunks(BLOCK).enumerate() {
@@ -39,15 +38,13 @@ pub fn run(image: &[u8], level: i32) -> Made {
         made.non_zero += plain.len() as u64;
         compressed.clear();
         compressor.compress_to_buffer(&plain, &mut compressed).expect("the buffer is as large as the bound");
-        let body = if compressed.len() + plain.len() / 16 <= plain.len() { &compressed } else { &plain };
-        sealed.clear();
-        sealed.extend_from_slice(body);
+        let sealed = if compressed.len() + plain.len() / 16 <= plain.len() { &mut compressed } else { &mut plain };
         let mut nonce = [0; 24];
         nonce[..8].copy_from_slice(&(number as u64).to_le_bytes());
-        let tag = cipher.seal(&nonce, b"a place in the store", &mut sealed);
+        let tag = cipher.seal(&nonce, b"a place in the store", sealed);
         sealed.extend_from_slice(&tag);
         made.stored += sealed.len() as u64 + 24;
-        made.check ^= u64::from(crc32c::crc32c(&sealed));
+        made.check ^= u64::from(crc32c::crc32c(sealed));
     }
     std::hint::black_box(made.check);
     made

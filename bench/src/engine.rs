@@ -50,8 +50,9 @@ pub fn open_log(sink: Arc<dyn Sink>) -> Log {
 }
 
 /// Bytes that a sink takes; what is in them does not matter.
-pub fn sealed(bytes: Vec<u8>) -> Sealed {
-    Sealer::new(&DataKey::random(&mut Random::from_seed(1).fork()), [1; 16], [2; 16]).segment(bytes)
+pub fn sealed(bytes: &[u8]) -> Sealed {
+    let mut random = Random::from_seed(1).fork();
+    Sealer::new(&DataKey::random(&mut random), [1; 16], [2; 16]).seal_object(Role::Page, "somewhere", bytes, &mut random)
 }
 
 /// One disk in one cycle.

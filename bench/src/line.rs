@@ -89,7 +89,7 @@ fn boundary(arguments: &Arguments, report: &mut Report) -> Result<()> {
     arguments.runtime.block_on(async {
         let sink = plugin::s3(&url, "bucket").await?;
         let client = plugin::client(&url)?;
-        let body = engine::sealed(corpus::half(segment as usize).image);
+        let body = engine::sealed(&corpus::half(segment as usize).image);
         for round in 0..=arguments.rounds as u64 {
             let watch = Watch::start();
             for number in 0..PUTS {
@@ -98,9 +98,9 @@ fn boundary(arguments: &Arguments, report: &mut Report) -> Result<()> {
             let plugin = watch.stop().cpu;
             let watch = Watch::start();
             for number in 0..PUTS {
-                std::hint::black_box(crc32c::crc32c(body.bytes()));
+                std::hint::black_box(crc32c::crc32c(&body.whole()));
                 let url = format!("{url}/bucket/vm/{round}/{number}");
-                let request = client.http().put(url).header("content-length", body.len()).body(body.bytes().clone());
+                let request = client.http().put(url).header("content-length", body.len()).body(body.whole());
                 request.send().await.context("a plain put fails")?.bytes().await?;
             }
             let direct = watch.stop().cpu;

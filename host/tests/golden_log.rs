@@ -13,6 +13,7 @@ use transload::log::checkpoint::{self, Checkpoint, CheckpointDisk};
 use transload::log::digest::cell_digest;
 use transload::log::initial::InitialCopy;
 use transload::log::keys::{self, Unlock};
+use transload::log::layout::AttemptFolder;
 use transload::log::owner::Claim;
 use transload::log::page::{self, BlockEntry, Body, Encoding, Entry, ManifestPage, PageKind, SegmentName};
 use transload::log::planned;
@@ -52,7 +53,7 @@ impl Sink for Objects {
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
-        self.0.lock().unwrap().insert(key.to_owned(), body.bytes().clone());
+        self.0.lock().unwrap().insert(key.to_owned(), body.whole());
         Ok(())
     }
 
@@ -105,16 +106,14 @@ async fn an_object_and_a_block_are_sealed_like_this() {
     let (_, sealer) = store(&key_file()).await;
     let random = Random::from_seed(2);
     let sealed = sealer.seal_object(Role::Commit, "vm/v/commit/0000000001", b"the plaintext", &mut random.fork());
-    golden("sealed-object.hex", sealed.bytes());
+    golden("sealed-object.hex", &sealed.whole());
     let place = BlockPlace {
-        segment_key: "vm/v/0000000001.0001/d/seg-00000000-00000000000000ff",
+        folder: &AttemptFolder::new(&"v".into(), CycleNumber(1), Attempt(1), &"d".into()),
         block: 7,
         cells: CellMask(0b101),
         encoding: Encoding::Raw.code(),
     };
-    let mut segment = Vec::new();
-    sealer.seal_block(place, b"the cells of a block", &mut segment, &mut random.fork());
-    golden("sealed-block.hex", &segment);
+    golden("sealed-block.hex", sealer.seal_block(place, b"the cells of a block".to_vec(), &mut random.fork()).bytes());
     golden("cell-digest.hex", &cell_digest(sealer.digest_secret(), &[0x5a; 65_536]).0);
     assert_eq!(cell_digest(sealer.digest_secret(), &[0; 65_536]), Digest::ZERO_CELL);
 }
@@ -307,7 +306,7 @@ fn each_role_seals_differently() {
         Role::Initial,
     ];
     let sealed = roles.map(|role| sealer.seal_object(role, "a key", b"the same", &mut Random::from_seed(4).fork()));
-    golden("sealed-roles.hex", &sealed.iter().flat_map(|sealed| sealed.bytes().iter().copied()).collect::<Vec<_>>());
+    golden("sealed-roles.hex", &sealed.iter().flat_map(|sealed| sealed.whole()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Sink for MemorySink {
         let _seat = self.take_seat(PUT_TAKES).await;
         self.world.step("before put").await;
         self.refused()?;
-        let mut stored = self.damage(key, body.bytes().clone());
+        let mut stored = self.damage(key, body.whole());
         let spoil = key.contains("/seg-") && self.spoil_next.swap(false, Ordering::Relaxed);
         if spoil {
             stored = stored.slice(..stored.len() - 1);

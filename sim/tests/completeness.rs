@@ -31,7 +31,7 @@ async fn with_two_changes() -> (Scene, Log) {
 
 fn replace(scene: &Scene, log: &Log, role: Role, key: &str, plain: &[u8]) {
     let sealed = log.sealer().seal_object(role, key, plain, &mut log.random().fork());
-    scene.sink.tamper(key, Some(sealed.bytes().clone()));
+    scene.sink.tamper(key, Some(sealed.whole()));
 }
 
 async fn open_copy(scene: &Scene) -> (Copying, transload::model::SnapshotToken) {

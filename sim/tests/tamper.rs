@@ -143,7 +143,7 @@ fn sealed_with_another_key(scene: &Scene, role: Role, key: &str, plain: &[u8], o
     let random = Random::from_seed(4242);
     let sealer = Sealer::new(&DataKey::random(&mut random.fork()), ours.store_id(), ours.key_id());
     let _ = scene;
-    sealer.seal_object(role, key, plain, &mut random.fork()).bytes().clone()
+    sealer.seal_object(role, key, plain, &mut random.fork()).whole()
 }
 
 /// What may stand where the commit of cycle 2 belongs.

@@ -59,8 +59,8 @@ pub struct DiskPlace {
 }
 
 impl DiskPlace {
-    fn segment_key(&self, segment: SegmentName) -> String {
-        AttemptFolder::new(&self.vm, segment.cycle, segment.attempt, &self.disk).segment(segment.number, segment.random)
+    fn folder(&self, segment: SegmentName) -> AttemptFolder {
+        AttemptFolder::new(&self.vm, segment.cycle, segment.attempt, &self.disk)
     }
 }
 
@@ -199,7 +199,7 @@ impl Fetcher {
         }
         let reads = wanted.into_iter().flat_map(|(segment, extents)| join(extents).into_iter().map(move |extent| (segment, extent)));
         let reads = reads.map(|(segment, extent)| {
-            let key = self.place.segment_key(segment);
+            let key = self.place.folder(segment).segment(segment.number, segment.random);
             async move { ((segment, extent), self.objects.get(&key, Some(extent)).await) }
         });
         SealedPieces(stream::iter(reads.collect::<Vec<_>>()).buffered(READS_AT_ONCE).collect().await)
@@ -272,8 +272,8 @@ fn verify(folded: FoldedBlock, pieces: Vec<Bytes>, place: &DiskPlace, sealer: &S
 
 /// The body's cells, one after the other.
 fn open(piece: &Piece, sealed: &[u8], block: u64, place: &DiskPlace, sealer: &Sealer) -> Result<Vec<u8>, Fault> {
-    let key = place.segment_key(piece.body.segment);
-    let at = BlockPlace { segment_key: &key, block, cells: piece.body.cells, encoding: piece.body.encoding.code() };
+    let folder = place.folder(piece.body.segment);
+    let at = BlockPlace { folder: &folder, block, cells: piece.body.cells, encoding: piece.body.encoding.code() };
     let mut opened = Vec::new();
     sealer.open_block(at, sealed, &mut opened)?;
     match piece.body.encoding {

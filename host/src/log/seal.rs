@@ -6,12 +6,17 @@
 //!      └─ HKDF "digest" ─▶ secret of the cell digests (xxh3-128)
 //!
 //!   sealed object = "TLS1" ‖ key id (16) ‖ nonce (24) ‖ ciphertext ‖ tag (16)
-//!   sealed block  = nonce (24) ‖ ciphertext ‖ tag (16), inside a segment
+//!   sealed block  = ciphertext ‖ tag (16) ‖ nonce (24), inside a segment
 //! ```
 //!
-//! The associated data binds a sealed thing to its place: format, store, key, the full object key and its role; for a block also the
-//! disk, the attempt, the block's number and the cells it carries. A sealed thing that is moved, replaced or renamed does not open.
+//! The associated data binds a sealed thing to its place: format, store and key; for an object its full key and its role; for a block the
+//! disk, the attempt, its number and the cells it carries. A sealed thing that is moved, replaced or renamed does not open. Which segment
+//! carries a block is not bound, so that a block is sealed as soon as it is encoded: within one attempt a block's number says which it is,
+//! and its page's digests say what is in it. Its nonce stands last, so that it is sealed where the compressor wrote it.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use hkdf::Hkdf;
 use rand::RngCore;
 use sha2::Sha256;
@@ -19,6 +24,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::cipher::{Broken, Cipher};
 pub use super::cipher::{NONCE_BYTES, TAG_BYTES};
+use super::layout::AttemptFolder;
 use crate::model::{CellMask, Fault};
 
 /// What sealing adds to a block.
@@ -27,17 +33,52 @@ const MAGIC: &[u8; 4] = b"TLS1";
 const KEY_ID_BYTES: usize = 16;
 const HEADER_BYTES: usize = MAGIC.len() + KEY_ID_BYTES + NONCE_BYTES;
 
-/// Sealed bytes of a whole object. Only this module makes one, and a sink takes nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed(bytes::Bytes);
+/// Sealed bytes of a whole object, in parts that follow each other. Only this module makes one, and a sink takes nothing else.
+#[derive(Debug, Clone)]
+pub struct Sealed(Arc<[Bytes]>);
 
 impl Sealed {
     /// For what must be read before there is a key: store.json and the wrapped key itself.
     pub(super) fn in_the_clear(bytes: Vec<u8>) -> Sealed {
-        Sealed(bytes.into())
+        Sealed::of(bytes)
     }
 
-    pub fn bytes(&self) -> &bytes::Bytes {
+    /// A segment: blocks one after the other, and where they lie. A segment is megabytes that would be copied for nothing.
+    pub fn segment(blocks: Vec<SealedBlock>) -> Sealed {
+        Sealed(blocks.into_iter().map(|block| Bytes::from(block.0)).collect())
+    }
+
+    fn of(bytes: Vec<u8>) -> Sealed {
+        Sealed(Arc::new([bytes.into()]))
+    }
+
+    pub fn parts(&self) -> &[Bytes] {
+        &self.0
+    }
+
+    /// All of it in one piece. Copies what lies in several.
+    pub fn whole(&self) -> Bytes {
+        match &self.0[..] {
+            [part] => part.clone(),
+            parts => parts.concat().into(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One block as it stands in a segment. Only this module makes one, and a segment takes nothing else.
+#[derive(Debug, Clone)]
+pub struct SealedBlock(Vec<u8>);
+
+impl SealedBlock {
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -54,7 +95,7 @@ impl Sealed {
 pub fn probe_body(random: &crate::random::Random) -> Sealed {
     let mut bytes = vec![0; 64];
     random.fill(&mut bytes);
-    Sealed(bytes.into())
+    Sealed::of(bytes)
 }
 
 /// The one secret of a store: whoever has it can read and write everything in it.
@@ -122,8 +163,8 @@ impl Role {
 /// Where a block belongs. Every part of it is bound to the sealed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockPlace<'a> {
-    /// The full object key of the segment; it names VM, cycle, attempt and disk.
-    pub segment_key: &'a str,
+    /// Names VM, cycle, attempt and disk.
+    pub folder: &'a AttemptFolder,
     pub block: u64,
     pub cells: CellMask,
     pub encoding: u8,
@@ -167,7 +208,7 @@ impl Sealer {
         out.extend_from_slice(plain);
         let tag = self.cipher.seal(&nonce, &aad, &mut out[HEADER_BYTES..]);
         out.extend_from_slice(&tag);
-        Sealed(out.into())
+        Sealed::of(out)
     }
 
     /// Opens an object that was read from `object_key`. `corrupt` when it was changed, moved, or belongs to another store or key.
@@ -187,33 +228,28 @@ impl Sealer {
         }
     }
 
-    /// Seals one block in place and appends it to a segment under construction.
-    pub fn seal_block(&self, place: BlockPlace<'_>, plain: &[u8], segment: &mut Vec<u8>, random: &mut dyn RngCore) {
+    /// Seals the bytes where they are. Nothing is copied if there is room for `BLOCK_OVERHEAD` more.
+    pub fn seal_block(&self, place: BlockPlace<'_>, mut block: Vec<u8>, random: &mut dyn RngCore) -> SealedBlock {
         let mut nonce = [0; NONCE_BYTES];
         random.fill_bytes(&mut nonce);
-        segment.extend_from_slice(&nonce);
-        let start = segment.len();
-        segment.extend_from_slice(plain);
-        let tag = self.cipher.seal(&nonce, &self.block_aad(place), &mut segment[start..]);
-        segment.extend_from_slice(&tag);
+        let tag = self.cipher.seal(&nonce, &self.block_aad(place), &mut block);
+        block.extend_from_slice(&tag);
+        block.extend_from_slice(&nonce);
+        block.shrink_to_fit();
+        SealedBlock(block)
     }
 
     /// Opens one block into `plain`, which is replaced.
     pub fn open_block(&self, place: BlockPlace<'_>, sealed: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
         let broken =
-            || Fault::corrupt(format!("block {} in {} does not open: its bytes were changed or moved", place.block, place.segment_key));
+            || Fault::corrupt(format!("block {} of {} does not open: its bytes were changed or moved", place.block, place.folder.prefix()));
         if sealed.len() < BLOCK_OVERHEAD {
             return Err(broken());
         }
-        let (nonce, rest) = sealed.split_at(NONCE_BYTES);
+        let (sealed, nonce) = sealed.split_at(sealed.len() - NONCE_BYTES);
         plain.clear();
-        plain.extend_from_slice(rest);
+        plain.extend_from_slice(sealed);
         self.cipher.open(nonce_of(nonce), &self.block_aad(place), plain).map_err(|Broken| broken())
-    }
-
-    /// Wraps the blocks of a segment, which are sealed one by one already.
-    pub fn segment(&self, blocks: Vec<u8>) -> Sealed {
-        Sealed(blocks.into())
     }
 
     fn object_aad(&self, role: Role, object_key: &str) -> Vec<u8> {
@@ -227,7 +263,7 @@ impl Sealer {
     }
 
     fn block_aad(&self, place: BlockPlace<'_>) -> Vec<u8> {
-        let mut aad = Vec::with_capacity(80 + place.segment_key.len());
+        let mut aad = Vec::with_capacity(80 + place.folder.prefix().len());
         aad.extend_from_slice(MAGIC);
         aad.push(0);
         aad.extend_from_slice(&self.store_id);
@@ -235,7 +271,7 @@ impl Sealer {
         aad.extend_from_slice(&place.block.to_le_bytes());
         aad.extend_from_slice(&place.cells.0.to_le_bytes());
         aad.push(place.encoding);
-        aad.extend_from_slice(place.segment_key.as_bytes());
+        aad.extend_from_slice(place.folder.prefix().as_bytes());
         aad
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::seal::BLOCK_OVERHEAD;
 use crate::model::{BLOCK, Fault};
 
 thread_local! {
@@ -10,18 +11,18 @@ thread_local! {
 }
 
 /// The block as one zstd frame, if that is at least a sixteenth smaller: expanding it would cost the receiver more than fewer bytes are
-/// worth.
+/// worth. Behind the frame there is room for what sealing adds.
 pub fn compress(plain: &[u8], level: i32) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|kept| {
         if kept.as_ref().is_none_or(|(of_level, _)| *of_level != level) {
             *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
         }
         let (_, compressor) = kept.as_mut()?;
-        // A buffer that is too small is how zstd says that the frame would be too large. What the frame leaves of it is given back in place.
-        let mut frame = Vec::with_capacity(plain.len() - plain.len() / 16);
+        let largest = plain.len() - plain.len() / 16;
+        let mut frame = Vec::with_capacity(largest + BLOCK_OVERHEAD);
+        // A buffer that is too small is how zstd says that the frame is far too large.
         compressor.compress_to_buffer(plain, &mut frame).ok()?;
-        frame.shrink_to_fit();
-        Some(frame)
+        (frame.len() <= largest).then_some(frame)
     })
 }
 

@@ -89,7 +89,7 @@ impl Log {
         match self.sink.put(key, sealed.clone()).await {
             Err(fault) if fault.kind == FaultKind::Conflict => {
                 let existing = self.sink.get(key, None).await?;
-                if existing == *sealed.bytes() {
+                if existing == sealed.whole() {
                     Ok(())
                 } else {
                     Err(Fault::conflict(format!("segment {key} exists already with other content")))

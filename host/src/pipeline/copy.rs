@@ -17,7 +17,7 @@ use crate::model::commit::{Layer, Sha};
 use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, DiskId, DiskSize, Fault, FaultKind, SectorBitmap, SnapshotToken, VmId};
 
 use super::buffers::Buffers;
-use super::encode::{BaseBlock, EncodedBlock, encode};
+use super::encode::{BaseBlock, EncodedBlock, Encoder};
 use super::limits::{CopyLimits, Share};
 use super::pack::{Packer, PageBuilder, PagesDigest, StoredSegment, store_segment};
 use super::read::{ReadBlock, ReadUnit, Units, read_unit};
@@ -159,6 +159,8 @@ async fn copy_rest(
     let mut pages = PageBuilder::new(published.reached);
     let mut units = Units::new(job.planned.clone(), published.reached);
     let buffers = Arc::new(Buffers::default());
+    let encoder = Encoder { folder: folder.clone(), size: job.size, sealer: log.sealer().clone(), level: share.limits().level };
+    let encoder = Arc::new(encoder);
     // Everything that is under way is looked at all the time. A put that nobody polls keeps its connection and its plugin's instance, and the
     // page that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
     let (mut reading, mut under_way) = (FuturesOrdered::new(), 0);
@@ -191,7 +193,7 @@ async fn copy_rest(
             }
             let Some(unit) = units.next(limits.read_unit) else { break };
             under_way += unit.extent.length;
-            reading.push_back(read_and_encode(job, source, log, limits.level, progress, unit, &buffers));
+            reading.push_back(read_and_encode(job, source, log, &encoder, progress, unit, &buffers));
         }
         // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.
         tokio::select! {
@@ -243,7 +245,7 @@ async fn read_and_encode(
     job: &CopyJob,
     source: &dyn Source,
     log: &Log,
-    level: i32,
+    encoder: &Arc<Encoder>,
     progress: &Progress,
     unit: ReadUnit,
     buffers: &Arc<Buffers>,
@@ -255,8 +257,8 @@ async fn read_and_encode(
     for block in blocks {
         based.push((base_block(job, &block).await?, block));
     }
-    let (size, sealer) = (job.size, log.sealer().clone());
-    let work = move || based.into_iter().map(|(base, block)| encode(block, size, base, sealer.digest_secret(), level)).collect();
+    let (encoder, mut random) = (encoder.clone(), log.random().fork());
+    let work = move || based.iter().map(|(base, block)| encoder.encode(block, *base, &mut random)).collect();
     let encoded: Vec<EncodedBlock> = log.cpu().run(work).await;
     let sent: u64 = encoded.iter().map(|block| block.data.cells().map(|cell| cell_bytes(job, block.block, cell)).sum::<u64>()).sum();
     progress.sent.fetch_add(sent, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 
 use crate::log::layout::AttemptFolder;
 use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
-use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace, Sealed};
+use crate::log::seal::{Sealed, SealedBlock};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
 use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, FaultKind};
@@ -13,17 +13,10 @@ use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, Fault
 use super::encode::EncodedBlock;
 use super::limits::CopyLimits;
 
-/// A block that has its place in a segment, and waits to be sealed.
-struct PackedBlock {
-    block: u64,
-    body: Body,
-    bytes: Vec<u8>,
-}
-
-/// A segment that has been filled and waits to be sealed and put, with the entries that came before and in it.
+/// A segment that has been filled and waits to be put, with the entries that came before and in it.
 pub struct FullSegment {
     name: Option<SegmentName>,
-    blocks: Vec<PackedBlock>,
+    blocks: Vec<SealedBlock>,
     entries: Vec<Entry>,
     /// Blocks before this one are described once this segment is stored.
     to_block: u64,
@@ -42,7 +35,7 @@ pub struct Packer {
     next_number: u32,
     name: SegmentName,
     filled: u64,
-    blocks: Vec<PackedBlock>,
+    blocks: Vec<SealedBlock>,
     entries: Vec<Entry>,
 }
 
@@ -54,11 +47,11 @@ impl Packer {
 
     /// Takes a block; answers a segment when this block does not fit any more. Blocks without data only leave an entry.
     pub fn push(&mut self, block: EncodedBlock, limits: &CopyLimits, random: impl FnOnce() -> u64) -> Option<FullSegment> {
-        let sealed = (block.bytes.len() + BLOCK_OVERHEAD) as u64;
-        let overflows = !block.data.is_empty() && self.filled + sealed > limits.segment_bytes;
+        let bytes = block.sealed.as_ref().map_or(0, |sealed| sealed.len() as u64);
+        let overflows = bytes > 0 && self.filled + bytes > limits.segment_bytes;
         let crowded = self.entries.len() >= limits.page_entries;
         let full = (overflows || crowded).then(|| self.take(block.block, random));
-        self.add(block, sealed);
+        self.add(block);
         full
     }
 
@@ -67,15 +60,14 @@ impl Packer {
         self.take(blocks, || 0)
     }
 
-    fn add(&mut self, block: EncodedBlock, sealed: u64) {
-        if block.data.is_empty() {
-            return push_entry(&mut self.entries, entry(&block, None));
-        }
-        let body =
-            Body { segment: self.name, offset: self.filled as u32, length: sealed as u32, encoding: block.encoding, cells: block.data };
-        self.filled += sealed;
-        push_entry(&mut self.entries, entry(&block, Some(body)));
-        self.blocks.push(PackedBlock { block: block.block, body, bytes: block.bytes });
+    fn add(&mut self, mut block: EncodedBlock) {
+        let body = block.sealed.take().map(|sealed| {
+            let (offset, length) = (self.filled as u32, sealed.len() as u32);
+            self.filled += u64::from(length);
+            self.blocks.push(sealed);
+            Body { segment: self.name, offset, length, encoding: block.encoding, cells: block.data }
+        });
+        push_entry(&mut self.entries, entry(block, body));
     }
 
     fn take(&mut self, to_block: u64, random: impl FnOnce() -> u64) -> FullSegment {
@@ -89,15 +81,9 @@ impl Packer {
     }
 }
 
-fn entry(block: &EncodedBlock, body: Option<Body>) -> Entry {
-    Entry::Block(BlockEntry {
-        block: block.block,
-        data: block.data,
-        zero: block.zero,
-        same: block.same,
-        body,
-        digests: block.digests.clone(),
-    })
+fn entry(block: EncodedBlock, body: Option<Body>) -> Entry {
+    let EncodedBlock { block, data, zero, same, digests, .. } = block;
+    Entry::Block(BlockEntry { block, data, zero, same, body, digests })
 }
 
 /// Whole blocks of zeros that follow each other become one entry.
@@ -119,22 +105,17 @@ fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
     }
 }
 
-/// Seals a segment's blocks and puts it. When this returns, the segment is durable.
+/// Puts a segment. When this returns, the segment is durable.
 pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log) -> Result<StoredSegment, Fault> {
     let FullSegment { name, blocks, mut entries, to_block } = segment;
     let Some(mut name) = name else { return Ok(StoredSegment { entries, to_block, sealed_bytes: 0 }) };
-    let key_of = |name: SegmentName| folder.segment(name.number, name.random);
-    let mut key = key_of(name);
-    let mut sealed = seal(blocks, &key, &log).await;
-    let sealed_bytes = sealed.len() as u64;
+    let sealed = Sealed::segment(blocks);
     for tries in 1.. {
-        match log.create_segment(&key, &sealed).await {
-            Ok(()) => return Ok(StoredSegment { entries, to_block, sealed_bytes }),
+        match log.create_segment(&folder.segment(name.number, name.random), &sealed).await {
+            Ok(()) => return Ok(StoredSegment { entries, to_block, sealed_bytes: sealed.len() as u64 }),
             // Something else stands there: damaged on its way, or somebody else's. The name means nothing, so another one will do.
             Err(fault) if fault.kind == FaultKind::Conflict && tries < NAMES_MAX => {
                 name.random = log.random().number();
-                let taken = std::mem::replace(&mut key, key_of(name));
-                sealed = seal_anew(sealed, entries.clone(), taken, key.clone(), &log).await?;
                 rename(&mut entries, name);
             }
             Err(fault) => return Err(fault),
@@ -145,40 +126,6 @@ pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log
 
 /// Names that are tried for a segment.
 const NAMES_MAX: u32 = 4;
-
-async fn seal(blocks: Vec<PackedBlock>, key: &str, log: &Log) -> Sealed {
-    let (sealer, mut random, key) = (log.sealer().clone(), log.random().fork(), key.to_owned());
-    let work = move || {
-        let mut segment = Vec::with_capacity(blocks.iter().map(|packed| packed.body.length as usize).sum());
-        for PackedBlock { block, body, bytes } in blocks {
-            sealer.seal_block(place(&key, block, body), &bytes, &mut segment, &mut random);
-            debug_assert_eq!(segment.len() as u64, u64::from(body.offset) + u64::from(body.length));
-        }
-        segment
-    };
-    log.sealer().segment(log.cpu().run(work).await)
-}
-
-/// The same blocks, sealed for another key. What they were sealed from is not kept: that would double what a copy holds, for a case that
-/// hardly ever comes.
-async fn seal_anew(sealed: Sealed, entries: Vec<Entry>, from: String, to: String, log: &Log) -> Result<Sealed, Fault> {
-    let (sealer, mut random) = (log.sealer().clone(), log.random().fork());
-    let work = move || {
-        let (mut segment, mut bytes) = (Vec::with_capacity(sealed.len()), Vec::new());
-        for entry in entries {
-            let Entry::Block(BlockEntry { block, body: Some(body), .. }) = entry else { continue };
-            let range = body.offset as usize..(body.offset + body.length) as usize;
-            sealer.open_block(place(&from, block, body), &sealed.bytes()[range], &mut bytes)?;
-            sealer.seal_block(place(&to, block, body), &bytes, &mut segment, &mut random);
-        }
-        Ok(segment)
-    };
-    Ok(log.sealer().segment(log.cpu().run(work).await?))
-}
-
-fn place(segment_key: &str, block: u64, body: Body) -> BlockPlace<'_> {
-    BlockPlace { segment_key, block, cells: body.cells, encoding: body.encoding.code() }
-}
 
 /// All bodies among the entries of one segment stand in it.
 fn rename(entries: &mut [Entry], name: SegmentName) {

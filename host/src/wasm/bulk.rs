@@ -1,6 +1,5 @@
 //! The `bulk` import: a guest names bytes, cuts them and joins them. It sees a few of them, counted, and only plaintext of its own source.
 
-use bytes::Bytes;
 use sha2::Digest;
 use wasmtime::component::Resource;
 
@@ -16,25 +15,31 @@ const PEEK_BYTES_MAX: u32 = 64 * 1024;
 
 /// Sealed bytes on their way into a store.
 pub struct SealedBody {
-    bytes: Bytes,
+    sealed: Sealed,
     sha256: Option<Vec<u8>>,
     crc32c: Option<Vec<u8>>,
 }
 
 impl SealedBody {
-    pub fn new(sealed: &Sealed) -> SealedBody {
-        SealedBody { bytes: sealed.bytes().clone(), sha256: None, crc32c: None }
+    pub fn new(sealed: Sealed) -> SealedBody {
+        SealedBody { sealed, sha256: None, crc32c: None }
     }
 
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    pub fn sealed(&self) -> &Sealed {
+        &self.sealed
     }
 
     fn digest(&mut self, algorithm: DigestAlgorithm) -> Result<Vec<u8>, Fault> {
-        let bytes = &self.bytes;
+        let parts = self.sealed.parts().iter();
         match algorithm {
-            DigestAlgorithm::Sha256 => Ok(self.sha256.get_or_insert_with(|| sha2::Sha256::digest(bytes).to_vec()).clone()),
-            DigestAlgorithm::Crc32c => Ok(self.crc32c.get_or_insert_with(|| crc32c::crc32c(bytes).to_be_bytes().to_vec()).clone()),
+            DigestAlgorithm::Sha256 => {
+                let digest = || parts.fold(sha2::Sha256::new(), sha2::Sha256::chain_update).finalize().to_vec();
+                Ok(self.sha256.get_or_insert_with(digest).clone())
+            }
+            DigestAlgorithm::Crc32c => {
+                let sum = || parts.fold(0, |sum, part| crc32c::crc32c_append(sum, part)).to_be_bytes().to_vec();
+                Ok(self.crc32c.get_or_insert_with(sum).clone())
+            }
             DigestAlgorithm::Md5 => Err(Fault::unsupported("this host offers no md5; use crc32c or sha256")),
         }
     }
@@ -86,7 +91,7 @@ impl bulk::HostByteSource for InstanceState {
 
 impl bulk::HostSealedBody for InstanceState {
     async fn length(&mut self, this: Resource<SealedBody>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&this)?.bytes.len() as u64)
+        Ok(self.table.get(&this)?.sealed.len() as u64)
     }
 
     async fn digest(&mut self, this: Resource<SealedBody>, algorithm: DigestAlgorithm) -> Result<Vec<u8>, Refusal> {

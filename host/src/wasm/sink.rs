@@ -59,7 +59,7 @@ impl Sink for PluginSink {
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
         convert::check_key(key)?;
         let mut live = self.data.take().await?;
-        let handle = live.store.data_mut().table.push(SealedBody::new(&body));
+        let handle = live.store.data_mut().table.push(SealedBody::new(body.clone()));
         let handle = handle.map_err(|error| Fault::internal(format!("no handle for a body: {error}")))?;
         let rep = handle.rep();
         let limit = self.data.limit(transfer_allowance(body.len() as u64));

@@ -1,11 +1,13 @@
 //! The `http` import: performs granted requests. Bodies of bulk size stay on the host's side of the boundary.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures::stream;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, RANGE};
-use reqwest::{Method, Response};
+use reqwest::{Body, Method, Response};
 use wasmtime::component::Resource;
 use zeroize::Zeroizing;
 
@@ -18,6 +20,7 @@ use super::plugin::Plugin;
 use super::policy::Allowed;
 use super::splice::Splice;
 use super::state::{InstanceState, Refusal};
+use crate::log::seal::Sealed;
 use crate::model::{Extent, Fault};
 use crate::net::Client;
 use crate::secret::Secret;
@@ -40,16 +43,35 @@ pub async fn in_time<T>(client: &Client, bytes: u64, transfer: impl Future<Outpu
     tokio::time::timeout(limit, transfer).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
+/// A body on its way out.
+pub struct Sent {
+    bytes: u64,
+    body: Body,
+}
+
+impl From<Bytes> for Sent {
+    fn from(bytes: Bytes) -> Sent {
+        Sent { bytes: bytes.len() as u64, body: bytes.into() }
+    }
+}
+
+impl From<&Sealed> for Sent {
+    fn from(sealed: &Sealed) -> Sent {
+        let parts = sealed.parts().to_vec().into_iter().map(Ok::<_, Infallible>);
+        Sent { bytes: sealed.len() as u64, body: Body::wrap_stream(stream::iter(parts)) }
+    }
+}
+
 /// Sends a request and waits for the head of the response.
-pub async fn exchange(client: &Client, allowed: Allowed, range: Option<Extent>, body: Option<Bytes>) -> Result<Response, Fault> {
-    let allowance = client.endpoint().read_timeout + transfer_allowance(body.as_ref().map_or(0, |body| body.len() as u64));
-    let body = body.or_else(|| has_body(&allowed.method).then(Bytes::new));
+pub async fn exchange(client: &Client, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
+    let allowance = client.endpoint().read_timeout + transfer_allowance(body.as_ref().map_or(0, |body| body.bytes));
+    let body = body.or_else(|| has_body(&allowed.method).then(|| Sent::from(Bytes::new())));
     let mut request = client.http().request(allowed.method, allowed.url).headers(allowed.headers);
     if let Some(extent) = range {
         request = request.header(RANGE, format!("bytes={}-{}", extent.offset, extent.end() - 1));
     }
     if let Some(body) = body {
-        request = request.header(CONTENT_LENGTH, body.len()).body(body);
+        request = request.header(CONTENT_LENGTH, body.bytes).body(body.body);
     }
     match tokio::time::timeout(allowance, request.send()).await {
         Ok(Ok(response)) => Ok(response),
@@ -162,7 +184,7 @@ impl http::Host for InstanceState {
         let body = assemble(&plugin, &allowed, body)?;
         let client = plugin.client(&allowed.origin)?;
         // No seat: small exchanges are bounded by the instances, and a login must not wait behind a hundred reads.
-        let mut response = exchange(client, allowed, None, body).await?;
+        let mut response = exchange(client, allowed, None, body.map(Sent::from)).await?;
         let (status, headers) = (response.status().as_u16(), told(response.headers()));
         let body = small_body(client, &mut response, plugin.limits().response).await?;
         Ok(http::Response { status, headers, body })
@@ -184,7 +206,7 @@ impl http::Host for InstanceState {
         if !has_body(&allowed.method) {
             return Err(Fault::invalid("sealed bytes are sent by PUT, POST or PATCH").into());
         }
-        let body = self.table.get(&body)?.bytes();
+        let body = Sent::from(self.table.get(&body)?.sealed());
         let client = plugin.client(&allowed.origin)?;
         let _seat = client.seat().await;
         let mut response = exchange(client, allowed, None, Some(body)).await?;

@@ -48,7 +48,7 @@ impl Pages {
     fn put(&mut self, role: Role, key: String, page: &ManifestPage) -> Sha {
         let plain = page::encode(page);
         let sealed = self.sealer.seal_object(role, &key, &plain, &mut self.random.fork());
-        self.objects.insert(key, sealed.bytes().clone());
+        self.objects.insert(key, sealed.whole());
         Sha(Sha256::digest(Sha::of(&plain).0).into())
     }
 

@@ -24,7 +24,7 @@ impl Sink for Objects {
         if objects.contains_key(key) {
             return Err(Fault::conflict("it exists"));
         }
-        objects.insert(key.to_owned(), body.bytes().clone());
+        objects.insert(key.to_owned(), body.whole());
         Ok(())
     }
 

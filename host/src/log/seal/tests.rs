@@ -1,3 +1,4 @@
+use crate::model::{Attempt, CycleNumber};
 use crate::random::Random;
 
 use super::*;
@@ -10,7 +11,7 @@ fn sealer(store: u8, key_id: u8, seed: u64) -> Sealer {
 fn an_object_opens_only_where_and_as_what_it_was_sealed() {
     let ours = sealer(1, 2, 3);
     let sealed = ours.seal_object(Role::Commit, "vm/v/commit/1", b"plain", &mut Random::from_seed(4).fork());
-    let sealed = sealed.bytes();
+    let sealed = &sealed.whole()[..];
     assert_eq!(ours.open_object(Role::Commit, "vm/v/commit/1", sealed).unwrap(), b"plain");
     assert!(ours.open_object(Role::Receipt, "vm/v/commit/1", sealed).is_err(), "another role");
     assert!(ours.open_object(Role::Commit, "vm/v/commit/2", sealed).is_err(), "another key");
@@ -28,23 +29,27 @@ fn an_object_opens_only_where_and_as_what_it_was_sealed() {
 #[test]
 fn a_block_opens_only_in_its_place() {
     let ours = sealer(1, 2, 3);
-    let place = BlockPlace { segment_key: "vm/v/1.1/d/seg-0-0", block: 7, cells: CellMask(0b11), encoding: 1 };
-    let mut segment = Vec::new();
-    ours.seal_block(place, b"cells", &mut segment, &mut Random::from_seed(4).fork());
+    let folder = |vm: &str, attempt, disk: &str| AttemptFolder::new(&vm.into(), CycleNumber(1), Attempt(attempt), &disk.into());
+    let (here, attempt, disk, vm) = (folder("v", 1, "d"), folder("v", 2, "d"), folder("v", 1, "e"), folder("w", 1, "d"));
+    let place = BlockPlace { folder: &here, block: 7, cells: CellMask(0b11), encoding: 1 };
+    let sealed = ours.seal_block(place, b"cells".to_vec(), &mut Random::from_seed(4).fork());
+    let segment = sealed.bytes();
     assert_eq!(segment.len(), 5 + BLOCK_OVERHEAD);
     let mut plain = b"what was there before".to_vec();
-    ours.open_block(place, &segment, &mut plain).unwrap();
+    ours.open_block(place, segment, &mut plain).unwrap();
     assert_eq!(plain, b"cells");
     for (what, elsewhere) in [
-        ("segment", BlockPlace { segment_key: "vm/v/1.2/d/seg-0-0", ..place }),
+        ("attempt", BlockPlace { folder: &attempt, ..place }),
+        ("disk", BlockPlace { folder: &disk, ..place }),
+        ("vm", BlockPlace { folder: &vm, ..place }),
         ("block", BlockPlace { block: 8, ..place }),
         ("cells", BlockPlace { cells: CellMask(0b101), ..place }),
         ("encoding", BlockPlace { encoding: 0, ..place }),
     ] {
-        assert!(ours.open_block(elsewhere, &segment, &mut plain).is_err(), "another {what}");
+        assert!(ours.open_block(elsewhere, segment, &mut plain).is_err(), "another {what}");
     }
-    assert!(sealer(9, 2, 3).open_block(place, &segment, &mut plain).is_err(), "another store");
-    assert!(sealer(1, 9, 3).open_block(place, &segment, &mut plain).is_err(), "another key id");
+    assert!(sealer(9, 2, 3).open_block(place, segment, &mut plain).is_err(), "another store");
+    assert!(sealer(1, 9, 3).open_block(place, segment, &mut plain).is_err(), "another key id");
     for length in 0..segment.len() {
         assert!(ours.open_block(place, &segment[..length], &mut plain).is_err(), "cut at {length}");
     }
