@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     for milliseconds in [20, 100] {
         let line = Line { round_trip: Duration::from_millis(milliseconds), window: WINDOW };
         let (mut use_of, mut ours_at, mut theirs_at) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..arguments.rounds.min(3) {
+        for _ in 0..arguments.rounds {
             let far = Far::start(line)?;
             let theirs = arguments.runtime.block_on(plain_streams(&far.line))?;
             let ours = arguments.runtime.block_on(one_disk(&far.line, line))?;

@@ -30,6 +30,7 @@ use crate::{Arguments, alone, corpus, delta, engine, process};
 const MIB: u64 = 1 << 20;
 const FULL: u64 = 4 << 30;
 const GROWN: u64 = 16 << 30;
+
 /// What one run of one tool cost.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Run {
@@ -44,7 +45,7 @@ struct Tool {
     program: PathBuf,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Runs {
     full: Vec<Run>,
     second: Vec<Run>,
@@ -54,26 +55,28 @@ struct Runs {
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let tools: Vec<Tool> = ["restic", "rustic"].into_iter().filter_map(tool).collect();
     ensure!(!tools.is_empty(), "neither restic nor rustic is here: `cargo xtask bench` provides them");
-    let rounds = arguments.rounds.min(3);
-    let mut ours = Runs::default();
-    let mut theirs: Vec<Runs> = tools.iter().map(|_| Runs::default()).collect();
+    // The first of them is ours.
+    let mut all: Vec<Runs> = vec![Runs::default(); 1 + tools.len()];
     let mut started = Vec::new();
-    for round in 0..rounds {
-        // A fresh server each time: what an earlier round left there costs the later ones time.
+    for round in 0..arguments.rounds {
+        // A fresh server each time, and another one who begins: what was written before costs those that come later time.
         let place = tempfile::tempdir()?;
         let weed = arguments.runtime.block_on(Weed::start(place.path())).context("TRANSLOAD_WEED is not set")?;
         let image = place.path().join("image.raw");
+        let order: Vec<usize> = (0..all.len()).map(|place| (place + round) % all.len()).collect();
         write_image(&image)?;
-        let before = stored(&weed)?;
         let mut us = Us::start(&image, &weed)?;
         started.push(us.startup.cpu);
-        ours.full.push(us.ask(&json!({ "full": FULL }))?);
-        ours.stored = stored(&weed)? - before;
-        for (tool, runs) in tools.iter().zip(&mut theirs) {
+        for &who in &order {
             let before = stored(&weed)?;
-            tool.init(place.path(), &weed)?;
-            runs.full.push(tool.backup(place.path(), &weed, &image)?);
-            runs.stored = stored(&weed)? - before;
+            if who > 0 {
+                tools[who - 1].init(place.path(), &weed)?;
+            }
+            all[who].full.push(match who {
+                0 => us.ask(&json!({ "full": FULL }))?,
+                _ => tools[who - 1].backup(place.path(), &weed, &image)?,
+            });
+            all[who].stored = stored(&weed)? - before;
         }
         File::options().write(true).open(&image)?.set_len(GROWN)?;
         us.ask(&json!({ "full": GROWN }))?;
@@ -81,14 +84,17 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
             tool.backup(place.path(), &weed, &image)?;
         }
         change(&image, round as u64)?;
-        ours.second.push(us.ask(&json!({ "delta": GROWN }))?);
-        for (tool, runs) in tools.iter().zip(&mut theirs) {
-            runs.second.push(tool.backup(place.path(), &weed, &image)?);
+        for &who in &order {
+            all[who].second.push(match who {
+                0 => us.ask(&json!({ "delta": GROWN }))?,
+                _ => tools[who - 1].backup(place.path(), &weed, &image)?,
+            });
         }
     }
-    say(report, "ours", &ours);
+    let (ours, theirs) = all.split_first().context("we are one of them")?;
+    say(report, "ours", ours);
     report.ratio("agent_startup_cpu_s", median(started));
-    for (tool, runs) in tools.iter().zip(&theirs) {
+    for (tool, runs) in tools.iter().zip(theirs) {
         say(report, tool.name, runs);
     }
     // Against the best of them in each respect.
@@ -96,9 +102,9 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let full_cpu = |runs: &Runs| runs.full.iter().map(|run| run.cpu).collect();
     let full_wall = |runs: &Runs| runs.full.iter().map(|run| run.wall).collect();
     let second_wall = |runs: &Runs| runs.second.iter().map(|run| run.wall).collect();
-    report.ratio("full_cpu_vs_peer", median(full_cpu(&ours)) / least(full_cpu));
-    report.ratio("full_wall_vs_peer", least(full_wall) / median(full_wall(&ours)));
-    report.ratio("delta_wall_vs_peer", least(second_wall) / median(second_wall(&ours)));
+    report.ratio("full_cpu_vs_peer", median(full_cpu(ours)) / least(full_cpu));
+    report.ratio("full_wall_vs_peer", least(full_wall) / median(full_wall(ours)));
+    report.ratio("delta_wall_vs_peer", least(second_wall) / median(second_wall(ours)));
     local(report)
 }
 

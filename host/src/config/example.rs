@@ -50,7 +50,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # interval-min = "1 h"        # a snapshot stuns a busy VM for a moment, so not more often than this
 # interval-max = "12 h"       # a delta that waits grows, so not less often than this
 # in-flight = "96 MiB"        # bytes between source and store: bounds memory, and what is sent again after a crash
-# segment = "16 MiB"          # largest size of an object with blocks; at most a sixteenth of in-flight
+# segment = "16 MiB"          # largest size of an object with blocks; at most a 24th of in-flight
 # compression-level = 1       # zstd; higher levels save little on disks
 # quiesce = true              # ask guests to flush their file systems first
 # poll = "2 s"                # how soon receipts and commands are noticed

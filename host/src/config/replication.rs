@@ -14,7 +14,7 @@ pub struct Replication {
     /// Bytes between the source and the store at one time, shared by the disks that are copied just now. It bounds memory, to about twice as
     /// much while disks begin or the store is slow, and what is sent again after a crash. No disk gets less than 3 MiB.
     pub in_flight: Bytes,
-    /// The largest size of an object with blocks, and at most a sixteenth of `in_flight`: several are on their way at once. Large enough that
+    /// The largest size of an object with blocks, and at most a 24th of `in_flight`: several are on their way at once. Large enough that
     /// requests cost little, small enough to retry.
     pub segment: Bytes,
     /// zstd level. 1 outruns a 10 Gbit/s link on one core; higher ones save little on disks.

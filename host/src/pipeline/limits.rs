@@ -32,7 +32,7 @@ impl CopyLimits {
     /// So many bytes between a source and the store: half of them read ahead, half in segments of at most `segment` bytes, and several of
     /// those at once, for each waits for the other end of a long line before its connection is free.
     pub fn within(in_flight: u64, segment: u64, level: i32) -> CopyLimits {
-        let segment_bytes = segment.min(in_flight / 16).max(BLOCK);
+        let segment_bytes = segment.min(in_flight / 24).max(BLOCK);
         CopyLimits {
             read_ahead: in_flight / 2,
             read_unit: (2 * BLOCK).min(in_flight / 8).max(BLOCK),
@@ -104,8 +104,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_that_is_alone_has_everything_and_fifty_share_it() {
-        let all = CopyLimits::within(128 * MIB, 16 * MIB, 1);
-        assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (8 * MIB, 8, 2 * MIB));
+        let all = CopyLimits::within(96 * MIB, 16 * MIB, 1);
+        assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (4 * MIB, 12, 2 * MIB));
         let copies = Copies::new(50, all);
         let first = copies.enter().await;
         assert_eq!(first.limits(), all);
