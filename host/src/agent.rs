@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::config::{Config, KeyConfig, Role, VmConfig};
@@ -41,6 +41,8 @@ use crate::wasm::PluginHost;
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
+/// Replicas that are written at one time. One alone fills two cores; several hide what each waits for.
+const REPLICAS_AT_ONCE: usize = 4;
 /// A VM that was not found is looked for again after this; an inventory of thousands is not asked for every second.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Commands of one VM that may wait.
@@ -145,6 +147,7 @@ impl Agent {
                 clock: clock.clone(),
                 poll: config.replication.poll.0.min(Duration::from_secs(2)),
                 checkpoint_every: CHECKPOINT_EVERY,
+                at_once: Arc::new(Semaphore::new(REPLICAS_AT_ONCE)),
             })
         });
         let replication = &config.replication;

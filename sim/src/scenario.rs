@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use transload::clock::Clock;
 use transload::cpu::Cpu;
 use transload::driver::expected::Expected;
@@ -248,6 +248,7 @@ impl Scene {
             clock: self.clock.clone(),
             poll: Duration::from_secs(1),
             checkpoint_every: 3,
+            at_once: Arc::new(Semaphore::new(1)),
         }
     }
 

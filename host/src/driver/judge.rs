@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::journal::{Folded, Journal, Ledger};
@@ -42,6 +42,15 @@ pub struct Receiver {
     pub poll: Duration,
     /// A checkpoint is written at every so-manieth cycle.
     pub checkpoint_every: u64,
+    /// VMs that are worked on at one time. Each holds up to 64 MiB then, and a receiver that was away finds commits of all of them.
+    pub at_once: Arc<Semaphore>,
+}
+
+impl Receiver {
+    /// Held while blocks are fetched and written, and never while waiting for what a gateway does.
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        self.at_once.clone().acquire_owned().await.expect("this semaphore is never closed")
+    }
 }
 
 /// What the world may see of a replica.
@@ -108,6 +117,7 @@ impl ReplicaTask {
             if found != to {
                 return Err(Fault::corrupt(format!("the commit of cycle {} changed while it was being applied", to.cycle)));
             }
+            let _turn = self.receiver.turn().await;
             if let Err(fault) = self.finish(&commit, to, &filled).await {
                 // The spool promises nothing across a crash: what it holds may be damaged, while the store still has it whole.
                 if matches!(fault.kind, FaultKind::Corrupt | FaultKind::NotFound) {
@@ -120,6 +130,7 @@ impl ReplicaTask {
         let after = self.ledger.state().seen();
         let commits = self.receiver.log.commits_after(&self.vm, after).await?;
         let Some(next) = self.ledger.state().next_to_judge(&commits) else { return self.fill_ahead().await };
+        let _turn = self.receiver.turn().await;
         if self.ledger.state().judged.is_none() && self.rebuild_if_judged().await? {
             return Ok(true);
         }
@@ -157,6 +168,7 @@ impl ReplicaTask {
         if filling != ReplicaState::Filling(cycle) {
             self.ledger.record(vec![ReplicaFact::FillBegan { cycle }]).await?;
         }
+        let _turn = self.receiver.turn().await;
         self.ahead.follow(&self.receiver.log, &self.receiver.places, &self.vm, page).await?;
         Ok(true)
     }
