@@ -12,6 +12,7 @@ pub mod driver;
 pub mod files;
 pub mod folder;
 pub mod journal;
+pub mod kit;
 pub mod log;
 pub mod memory;
 pub mod model;

@@ -56,8 +56,13 @@ const ROWS: &[Row] = &[
     Row { module: "config", uses: &["model", "secret", "net"], because: "it reads the operator's wishes; nothing starts here" },
     Row {
         module: "wasm",
-        uses: &["model", "log::sink", "log::seal", "pipeline::source", "net", "secret", "config", "clock"],
+        uses: &["model", "log::sink", "log::seal", "pipeline::source", "net", "secret", "config", "clock", "random"],
         because: "the only door to plugins: it implements the callers' traits and knows nothing else of them",
+    },
+    Row {
+        module: "kit",
+        uses: &["model", "log::sink", "log::seal", "random"],
+        because: "it tries a plugin from outside, by the trait that everybody calls it by",
     },
     Row { module: "folder", uses: &["model", "files"], because: "it is local storage for real, and nothing else" },
     Row {

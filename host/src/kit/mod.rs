@@ -1,0 +1,37 @@
+//! The conformance kit: what Transload relies on in a plugin, as numbered claims with their reasons, tried on the real thing.
+//!
+//! ```text
+//!   plugin ─▶ Trial ─▶ claim 1 … claim n ─▶ Judged: holds, noted or fails, with what was seen
+//! ```
+//!
+//! A claim is tried alone: one that fails does not keep the next from being tried. Whatever a trial writes lies below a folder of its own
+//! and is deleted at its end.
+
+pub mod sink;
+
+use serde::Serialize;
+
+/// One claim, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    pub number: usize,
+    pub claim: &'static str,
+    /// What is lost where it does not hold.
+    pub because: &'static str,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Holds,
+    /// It holds as far as the plugin says that it does.
+    Noted(String),
+    Fails(String),
+}
+
+impl Judged {
+    pub fn failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Fails(_))
+    }
+}
