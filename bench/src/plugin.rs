@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use transload::clock::SystemClock;
 use transload::config::Config;
 use transload::net::{Client, Endpoint, Origin, Plaintext};
-use transload::wasm::{PluginHost, PluginSink};
+use transload::wasm::{Approvals, CodeCache, PluginHost, PluginSink};
 
 /// The sink on a server that believes everybody.
 pub async fn s3(url: &str, bucket: &str) -> Result<PluginSink> {
@@ -28,7 +28,7 @@ pub async fn s3_below(url: &str, bucket: &str, prefix: &str, (access_key, secret
         plugins = plugins()?,
     );
     let config = Config::parse(&text, place.path()).map_err(|error| anyhow!("{error}"))?;
-    let host = PluginHost::new(Arc::new(SystemClock::default()))?;
+    let host = PluginHost::new(Arc::new(SystemClock::default()), CodeCache::none(), Approvals::of_everything())?;
     host.sink(&config.sink).await.map_err(|refused| anyhow!("{refused}"))
 }
 

@@ -73,6 +73,13 @@ impl Stage<'_> {
     fn discover(&mut self) -> Result<()> {
         self.site.write_configs(&self.arguments.plugins, &[])?;
         let config = self.site.config(Role::Both);
+        let approved = std::process::Command::new(&self.arguments.agent)
+            .args(["--config".as_ref(), config.as_os_str(), "plugin".as_ref(), "approve".as_ref()])
+            .stdout(std::io::stderr())
+            .status()?;
+        if !approved.success() {
+            bail!("`transload plugin approve` refused the plugins of this repository");
+        }
         let words: [&std::ffi::OsStr; 4] = ["--config".as_ref(), config.as_os_str(), "--json".as_ref(), "check".as_ref()];
         let output = std::process::Command::new(&self.arguments.agent).args(words).output()?;
         let said: Value = serde_json::from_slice(&output.stdout)

@@ -37,7 +37,7 @@ use crate::random::Random;
 use crate::receiver::places;
 use crate::receiver::prepare::Places;
 use crate::secret::{Secret, SecretError};
-use crate::wasm::PluginHost;
+use crate::wasm::{Approvals, CodeCache, PluginHost};
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
@@ -102,6 +102,11 @@ pub fn journal_place(state: &Path) -> PathBuf {
 }
 
 /// The key that opens the store, as the configuration names it.
+/// Which plugins the operator let in.
+pub fn approvals(state: &Path) -> Approvals {
+    Approvals::at(&state.join("approved"))
+}
+
 pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
     let secret = Secret::load(&key.path().to_string_lossy()).map_err(|error| match error {
         // Another key of the same name opens nothing, so the advice for passwords would be wrong here.
@@ -123,8 +128,8 @@ impl Agent {
     pub async fn open(config: Config, expected: Expected, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
         let work = Arc::new(Folder::open(&work_place(&config.state))?);
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
-        let host =
-            PluginHost::new(clock.clone()).map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
+        let host = PluginHost::new(clock.clone(), CodeCache::at(&config.state.join("code")), approvals(&config.state))
+            .map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
         let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
         let sink = host.sink(&config.sink).await.map_err(refused)?;
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();

@@ -19,7 +19,7 @@ use crate::model::{Extent, Fault, FaultKind, Severity, VmSummary};
 use crate::net::ProbeStep;
 use crate::pipeline::source::Source;
 use crate::random::Random;
-use crate::wasm::{PluginHost, PluginRefused};
+use crate::wasm::{CodeCache, PluginHost, PluginRefused};
 
 use super::local::{self, Wrong};
 use super::print::{bytes, plain};
@@ -111,7 +111,7 @@ fn shown(names: &[String]) -> String {
 impl Walk {
     async fn all(&mut self, config: &Config) {
         self.local(config).await;
-        let host = match PluginHost::new(self.clock.clone()) {
+        let host = match PluginHost::new(self.clock.clone(), CodeCache::none(), agent::approvals(&config.state)) {
             Ok(host) => host,
             Err(error) => return self.failed("plugin engine", &format!("{error:#}"), "Report this: the engine should always start."),
         };
@@ -322,7 +322,11 @@ impl Walk {
     }
 
     fn refused(&mut self, plugin: &PluginConfig, refused: &PluginRefused) {
-        self.failed(&format!("plugin of {}", plugin.name), &refused.reasons.join("; "), &local::fix_of_plugin(&plugin.folder));
+        let fix = match refused.waits {
+            true => "Approve it, if you agree with what the command shows. Approvals are kept in the state folder.".to_owned(),
+            false => local::fix_of_plugin(&plugin.folder),
+        };
+        self.failed(&format!("plugin of {}", plugin.name), &refused.reasons.join("; "), &fix);
     }
 
     fn note(&mut self, what: &str, message: &str) {

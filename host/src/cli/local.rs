@@ -127,7 +127,7 @@ pub fn fix_of_plugin(folder: &Path) -> String {
     format!("Correct what is named in the configuration; where the plugin's own files are at fault, install {name} again.")
 }
 
-fn installed(plugins: &Path) -> Vec<String> {
+pub fn installed(plugins: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     let mut names: Vec<String> =
         entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

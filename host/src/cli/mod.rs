@@ -4,6 +4,7 @@
 mod check;
 mod init;
 mod local;
+mod plugin;
 mod print;
 mod run;
 mod watch;
@@ -89,6 +90,9 @@ enum Verb {
         #[arg(long)]
         to: PathBuf,
     },
+    /// Plugins: what they would reach, and which of them may run.
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
 }
 
 pub fn main() -> ExitCode {
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Init { key } => init::init(&arguments.config, key.as_deref()),
         Verb::Check => check::main(&arguments.config, arguments.json),
         Verb::Run { expect } => run::main(&arguments.config, expect.iter().cloned().collect()),
+        Verb::Plugin(verb) => plugin::main(&arguments.config, arguments.json, verb),
         Verb::Status { watch: true } => watch::main(&arguments.config),
         verb => ask(&arguments.config, arguments.json, command(verb)),
     }
@@ -112,7 +117,7 @@ fn command(verb: &Verb) -> Command {
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }
-        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Status { .. } => Command::Status,
+        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Plugin(_) | Verb::Status { .. } => Command::Status,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Config {
     /// Journal, digest tables, spool.
     pub state: PathBuf,
     pub role: Role,
+    /// One folder a plugin.
+    pub plugins: PathBuf,
     /// What opens the data key of the store.
     pub key: KeyConfig,
     pub sources: Vec<PluginConfig>,
@@ -240,7 +242,7 @@ impl ConfigText {
         match (sink, key) {
             (Some(sink), Some(key)) if wrong.is_empty() => {
                 let state = folder.join(self.state);
-                Ok(Config { state, role: self.role, key, sources, sink, replication: self.replication, vms, receiver })
+                Ok(Config { state, role: self.role, plugins, key, sources, sink, replication: self.replication, vms, receiver })
             }
             _ => Err(wrong),
         }

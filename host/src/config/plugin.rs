@@ -44,6 +44,11 @@ pub struct Opened {
 }
 
 impl PluginConfig {
+    /// What the plugin itself is called, wherever it is configured.
+    pub fn folder_name(&self) -> &str {
+        self.folder.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()
+    }
+
     /// Reads the secrets. Says all that is wrong, not only the first.
     pub fn open(&self) -> Result<Opened, Vec<String>> {
         let mut wrong = Vec::new();

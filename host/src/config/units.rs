@@ -36,6 +36,25 @@ impl Span {
     }
 }
 
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        written(self.0, BYTES, f)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        written(self.0.as_millis() as u64, MILLISECONDS, f)
+    }
+}
+
+/// In the largest unit that says it exactly.
+fn written(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fits = |(_, factor): &&(&str, u64)| value >= *factor && value.is_multiple_of(*factor);
+    let (unit, factor) = units.iter().rfind(fits).unwrap_or(&units[0]);
+    write!(f, "{} {unit}", value / factor)
+}
+
 fn measured(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String> {
     let known = units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -98,6 +117,16 @@ mod tests {
         assert_eq!(Bytes::parse("2 TiB"), Ok(Bytes(2 << 40)));
         assert_eq!(Span::parse("1500 ms"), Ok(Span(Duration::from_millis(1500))));
         assert_eq!(Span::parse("12 h"), Ok(Span::seconds(12 * 3600)));
+    }
+
+    #[test]
+    fn they_are_written_as_they_are_read() {
+        for text in ["0 B", "7 B", "64 MiB", "1025 KiB", "2 TiB"] {
+            assert_eq!(Bytes::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["0 ms", "1500 ms", "90 s", "12 h", "3 d"] {
+            assert_eq!(Span::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -12,7 +12,27 @@ use super::manifest::{Kind, Manifest};
 /// The contract that this host offers. Within 0.1 every later patch only adds.
 const CONTRACT: &str = "0.1";
 
-pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, grants: &Grants) -> Result<(), Vec<String>> {
+/// What of the world outside a plugin was granted, as far as its imports go.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reach {
+    pub http: bool,
+    pub signs: bool,
+}
+
+impl From<&Grants> for Reach {
+    fn from(grants: &Grants) -> Reach {
+        Reach { http: !grants.http.is_empty(), signs: grants.signs() }
+    }
+}
+
+/// If everything were granted that it asks for.
+impl From<&Manifest> for Reach {
+    fn from(manifest: &Manifest) -> Reach {
+        Reach { http: !manifest.http.is_empty(), signs: manifest.secrets.iter().any(|wish| wish.sign_chain.is_some()) }
+    }
+}
+
+pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, reach: Reach) -> Result<(), Vec<String>> {
     let mut reasons = Vec::new();
     if matches!(manifest.kind, Kind::Cutover | Kind::Launcher) {
         reasons.push(format!("it is a {} plugin, and this version of Transload runs source and sink plugins only", manifest.kind.word()));
@@ -23,7 +43,7 @@ pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, grants
     let kind = component.component_type();
     for (name, import) in kind.imports(engine) {
         if !only_types(engine, &import.ty)
-            && let Err(why) = cover(name, grants)
+            && let Err(why) = cover(name, reach)
         {
             reasons.push(format!("it imports {name}: {why}"));
         }
@@ -58,18 +78,18 @@ fn fits_contract(version: &str) -> bool {
     version.strip_prefix(CONTRACT).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn cover(import: &str, grants: &Grants) -> Result<(), String> {
+fn cover(import: &str, reach: Reach) -> Result<(), String> {
     let (interface, version) = interface(import);
     let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
     let not_offered = "is part of the contract, but this host does not offer it yet; build the plugin without it";
     match (package, name) {
         ("transload:plugin", _) if !fits_contract(version) => Err(format!("this host offers version {CONTRACT} of it")),
         ("transload:plugin", "bulk" | "sessions" | "config" | "log" | "clock") => Ok(()),
-        ("transload:plugin", "http") if grants.http.is_empty() => {
+        ("transload:plugin", "http") if !reach.http => {
             Err("no origin is granted; the manifest must ask for them under [[http]], and the configuration must fill them in".to_owned())
         }
         ("transload:plugin", "http") => Ok(()),
-        ("transload:plugin", "secrets") if !grants.signs() => {
+        ("transload:plugin", "secrets") if !reach.signs => {
             Err("no secret is granted for signing; the manifest must ask for one with sign-chain".to_owned())
         }
         ("transload:plugin", "secrets") => Ok(()),
@@ -125,7 +145,7 @@ mod tests {
         let engine = engine().unwrap();
         let component = Component::new(&engine, wat::parse_str(component).unwrap()).unwrap();
         let manifest = crate::config::strict::parse(manifest).unwrap();
-        admit(&engine, &component, &manifest, &Grants::default()).unwrap_err()
+        admit(&engine, &component, &manifest, Reach::default()).unwrap_err()
     }
 
     #[test]

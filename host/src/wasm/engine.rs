@@ -12,7 +12,9 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, random};
 use wasmtime_wasi::random::WasiRandom;
 
 use super::admission;
+use super::approval::Approvals;
 use super::bindings::{self, sink, source};
+use super::code_cache::CodeCache;
 use super::instances::Instances;
 use super::manifest::{Kind, Package};
 use super::plugin::{Plugin, PluginRefused};
@@ -31,6 +33,9 @@ pub struct PluginHost {
     clock: Arc<dyn Clock>,
     /// By the SHA-256 of the component, so that two sources with one plugin compile it once.
     compiled: Mutex<BTreeMap<String, Component>>,
+    /// And from one start to the next.
+    kept: Arc<CodeCache>,
+    approvals: Approvals,
 }
 
 struct Loaded {
@@ -40,8 +45,8 @@ struct Loaded {
 }
 
 impl PluginHost {
-    pub fn new(clock: Arc<dyn Clock>) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default() })
+    pub fn new(clock: Arc<dyn Clock>, kept: CodeCache, approvals: Approvals) -> anyhow::Result<PluginHost> {
+        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals })
     }
 
     pub async fn source(&self, config: &PluginConfig) -> Result<PluginSource, PluginRefused> {
@@ -65,7 +70,7 @@ impl PluginHost {
     }
 
     async fn load(&self, config: &PluginConfig, wanted: Kind) -> Result<Loaded, PluginRefused> {
-        let refused = |reasons| PluginRefused { plugin: config.name.clone(), reasons };
+        let refused = |reasons| PluginRefused { plugin: config.name.clone(), reasons, waits: false };
         let package = Package::read(&config.folder).map_err(refused)?;
         if package.manifest.kind != wanted {
             return Err(refused(vec![format!(
@@ -75,10 +80,12 @@ impl PluginHost {
                 wanted.word()
             )]));
         }
+        let judged = self.approvals.judge(config.folder_name(), &package);
+        judged.map_err(|reasons| PluginRefused { waits: true, ..refused(reasons) })?;
         let opened = config.open().map_err(refused)?;
         let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone()).map_err(refused)?;
         let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
-        admission::admit(&self.engine, &component, &package.manifest, plugin.grants()).map_err(refused)?;
+        admission::admit(&self.engine, &component, &package.manifest, plugin.grants().into()).map_err(refused)?;
         let linker = linker(&self.engine).map_err(|error| unusable(config, &error))?;
         Ok(Loaded { plugin: Arc::new(plugin), component, linker })
     }
@@ -87,20 +94,37 @@ impl PluginHost {
         if let Some(known) = self.compiled.lock().expect("no holder of this lock panics").get(&sha256) {
             return Ok(known.clone());
         }
-        let engine = self.engine.clone();
+        let (engine, kept, digest) = (self.engine.clone(), self.kept.clone(), sha256.clone());
         // Compiling takes from a tenth of a second to ten; the threads that wait for the network must not wait for it.
-        let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
-        let component = compiled
-            .map_err(|error| format!("its component could not be compiled: {error}"))?
-            .map_err(|error| format!("its component is no WebAssembly component that this host can run: {error:#}"))?;
+        let compiled = tokio::task::spawn_blocking(move || match kept.load(&engine, &digest) {
+            Some(component) => Ok(component),
+            None => Component::from_binary(&engine, &bytes).inspect(|component| kept.store(&engine, &digest, component)),
+        });
+        let compiled = compiled.await;
+        let component =
+            compiled.map_err(|error| format!("its component could not be compiled: {error}"))?.map_err(|error| no_component(&error))?;
         self.compiled.lock().expect("no holder of this lock panics").insert(sha256, component.clone());
         Ok(component)
     }
 }
 
+/// What keeps the component from being run by this host, if everything were granted that its manifest asks for.
+pub fn misfits(package: &Package) -> Vec<String> {
+    let fits = || -> Result<(), Vec<String>> {
+        let engine = engine().map_err(|error| vec![format!("the engine does not start: {error:#}")])?;
+        let component = Component::from_binary(&engine, &package.component).map_err(|error| vec![no_component(&error)])?;
+        admission::admit(&engine, &component, &package.manifest, (&package.manifest).into())
+    };
+    fits().err().unwrap_or_default()
+}
+
+fn no_component(error: &wasmtime::Error) -> String {
+    format!("its component is no WebAssembly component that this host can run: {error:#}")
+}
+
 fn unusable(config: &PluginConfig, error: &wasmtime::Error) -> PluginRefused {
     let reason = format!("its component does not fit the contract: {error:#}");
-    PluginRefused { plugin: config.name.clone(), reasons: vec![reason] }
+    PluginRefused { plugin: config.name.clone(), reasons: vec![reason], waits: false }
 }
 
 /// Epochs interrupt a guest that computes; they cost less than counting its instructions.

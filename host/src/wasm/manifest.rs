@@ -24,8 +24,12 @@
 //! [limits]                         # all optional; the operator sees them
 //! memory = "64 MiB"
 //! ```
+//!
+//! `manifest.toml.minisig` may stand beside it: the vendor's signature over the manifest, and so over the component.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -37,7 +41,12 @@ use crate::config::units::{Bytes, Span};
 /// A component of JavaScript or Python is 20 MB; ten times that is no plugin.
 const COMPONENT_BYTES_MAX: u64 = 200 << 20;
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
+/// A manifest is a page of text.
+const MANIFEST_BYTES_MAX: u64 = 256 << 10;
 const MANIFEST_FILE: &str = "manifest.toml";
+const SIGNATURE_FILE: &str = "manifest.toml.minisig";
+/// What minisign writes has four short lines.
+const SIGNATURE_BYTES_MAX: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -112,15 +121,15 @@ pub struct SignChainWish {
 #[serde(rename_all = "kebab-case", default)]
 pub struct Limits {
     /// Linear memory of one instance. Bulk bytes never enter a guest, so this holds metadata only.
-    memory: Bytes,
+    pub(super) memory: Bytes,
     /// How long one call may take, its requests included. What the host sends or reads in bulk for it is granted on top.
-    call: Span,
+    pub(super) call: Span,
     /// Instances for control calls, and as many again for data calls.
-    instances: usize,
+    pub(super) instances: usize,
     /// The body of one small response.
-    response: Bytes,
+    pub(super) response: Bytes,
     /// Bytes that `peek` may read during one call.
-    peek: Bytes,
+    pub(super) peek: Bytes,
 }
 
 impl Default for Limits {
@@ -167,19 +176,24 @@ impl From<&Limits> for Bounds {
 }
 
 /// A manifest and the component that it really belongs to.
-pub(super) struct Package {
+pub struct Package {
     pub manifest: Manifest,
+    /// The manifest as it is written: what is approved and signed.
+    pub text: String,
+    /// What stands beside it, if anything.
+    pub signature: Option<String>,
     pub component: Vec<u8>,
     pub sha256: String,
 }
 
 impl Package {
     pub fn read(folder: &Path) -> Result<Package, Vec<String>> {
+        let one = |why| vec![why];
         let path = folder.join(MANIFEST_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| vec![format!("{} cannot be read: {error}", path.display())])?;
+        let text = text_up_to(&path, MANIFEST_BYTES_MAX).map_err(one)?;
         let manifest =
             Manifest::parse(&text).map_err(|all| all.into_iter().map(|why| format!("{}: {why}", path.display())).collect::<Vec<_>>())?;
-        let component = read_component(&folder.join(&manifest.component)).map_err(|why| vec![why])?;
+        let component = read_up_to(&folder.join(&manifest.component), COMPONENT_BYTES_MAX).map_err(one)?;
         let sha256 = hex(&Sha256::digest(&component));
         if !manifest.sha256.eq_ignore_ascii_case(&sha256) {
             return Err(vec![format!(
@@ -188,7 +202,9 @@ impl Package {
                 manifest.sha256
             )]);
         }
-        Ok(Package { manifest, component, sha256 })
+        let signature = folder.join(SIGNATURE_FILE);
+        let signature = signature.exists().then(|| text_up_to(&signature, SIGNATURE_BYTES_MAX)).transpose().map_err(one)?;
+        Ok(Package { manifest, text, signature, component, sha256 })
     }
 }
 
@@ -230,13 +246,19 @@ impl Manifest {
     }
 }
 
-fn read_component(path: &Path) -> Result<Vec<u8>, String> {
+/// A file of a plugin's folder, unless it is longer than such a file ever is.
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > COMPONENT_BYTES_MAX {
-        return Err(format!("{} has {length} bytes; a component has at most {COMPONENT_BYTES_MAX}", path.display()));
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    match bytes.len() as u64 <= bytes_max {
+        true => Ok(bytes),
+        false => Err(format!("{} is longer than {bytes_max} bytes, and no such file of a plugin is", path.display())),
     }
-    std::fs::read(path).map_err(unreadable)
+}
+
+fn text_up_to(path: &Path, bytes_max: u64) -> Result<String, String> {
+    String::from_utf8(read_up_to(path, bytes_max)?).map_err(|_| format!("{} is no text", path.display()))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -274,6 +296,19 @@ reason = "the objects"
         assert_eq!(read(MANIFEST, "hello").unwrap().manifest.kind, Kind::Sink);
         let said = read(MANIFEST, "evil").err().unwrap();
         assert!(said[0].starts_with("…/echo.wasm is not the component that the manifest was written for: its SHA-256 is "), "{said:?}");
+    }
+
+    #[test]
+    fn files_that_are_longer_than_any_are_not_read_to_their_end() {
+        assert_eq!(
+            read(&"# much\n".repeat(50_000), "hello").err().unwrap(),
+            ["…/manifest.toml is longer than 262144 bytes, and no such file of a plugin is"]
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("long"), "12345").unwrap();
+        let long = folder.path().join("long");
+        assert_eq!(read_up_to(&long, 5).unwrap(), b"12345");
+        assert!(read_up_to(&long, 4).unwrap_err().ends_with("is longer than 4 bytes, and no such file of a plugin is"));
     }
 
     #[test]

@@ -13,8 +13,10 @@
 //! dropped, and the next call gets a fresh one.
 
 mod admission;
+mod approval;
 mod bindings;
 mod bulk;
+mod code_cache;
 mod convert;
 mod engine;
 mod grants;
@@ -27,6 +29,7 @@ mod masking;
 mod plugin;
 mod policy;
 mod sessions;
+mod signature;
 mod signing;
 mod sink;
 mod source;
@@ -34,9 +37,14 @@ mod splice;
 mod state;
 mod voice;
 mod web;
+mod words;
 
-pub use engine::PluginHost;
-pub use manifest::{Kind, Limits, Manifest};
+pub use approval::{Approval, Approvals};
+pub use code_cache::CodeCache;
+pub use engine::{PluginHost, misfits};
+pub use manifest::{Kind, Limits, Manifest, Package};
 pub use plugin::PluginRefused;
+pub use signature::VendorKey;
 pub use sink::PluginSink;
 pub use source::PluginSource;
+pub use words::asks;

@@ -20,6 +20,8 @@ use crate::net::{Client, Endpoint, Origin};
 pub struct PluginRefused {
     pub plugin: String,
     pub reasons: Vec<String>,
+    /// Nothing is wrong with it but that nobody approved it as it is.
+    pub waits: bool,
 }
 
 impl std::error::Error for PluginRefused {}

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 use transload::clock::SystemClock;
 use transload::config::Config;
-use transload::wasm::{PluginHost, PluginRefused, PluginSink, PluginSource};
+use transload::wasm::{Approvals, CodeCache, PluginHost, PluginRefused, PluginSink, PluginSource};
 
 use super::server::Server;
 
@@ -163,7 +163,7 @@ replicas = "replicas"
 }
 
 pub fn plugin_host() -> PluginHost {
-    PluginHost::new(Arc::new(SystemClock::new())).unwrap()
+    PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), Approvals::of_everything()).unwrap()
 }
 
 /// The test guests, built once by the cargo that runs the tests.

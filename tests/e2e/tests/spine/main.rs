@@ -10,6 +10,7 @@ mod kills;
 mod lost;
 mod network;
 mod peers;
+mod plugins;
 mod restore;
 mod secrets;
 mod sentences;

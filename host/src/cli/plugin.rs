@@ -1,0 +1,338 @@
+//! `transload plugin`: what a plugin would reach, in plain words, and the operator's yes to it. None of a plugin's code is run here.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::agent;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::kit::{self, Judged, Outcome};
+use crate::random::Random;
+use crate::wasm::{Approval, Approvals, CodeCache, Package, PluginHost, VendorKey, asks, misfits};
+
+use super::local;
+use super::print::plain;
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Lists the plugins in the plugins folder, and which of them may run.
+    List,
+    /// Shows what a plugin is, what it would reach, and whether this host can run it.
+    Inspect {
+        name: String,
+        /// The vendor's public key (minisign), to check the signature with.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Shows what plugins would reach, and lets these versions run. Without a name: all that the configuration uses.
+    Approve {
+        names: Vec<String>,
+        /// Pin the vendor's public key (minisign): a later version that it signed, and that asks for no more, needs no new approval.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Checks that a plugin's files belong together, are signed, fit this host, and are what was approved.
+    Verify {
+        name: String,
+        /// The vendor's public key (minisign); the pinned one if left out.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Tries the contract's claims on the store that the configuration names, one by one. Runs the plugin, which must be approved; writes
+    /// below probe/ and deletes it again.
+    Test,
+    /// Takes an approval back. The files stay, and a running agent keeps what it has loaded.
+    Remove { name: String },
+}
+
+/// One plugin, as it lies in its folder.
+#[derive(Debug, Serialize)]
+struct Found {
+    name: String,
+    kind: Option<&'static str>,
+    version: Option<String>,
+    sha256: Option<String>,
+    /// What it asks for, one sentence each.
+    asks: Vec<String>,
+    /// "none", "good", or why it is not.
+    signature: String,
+    approved_at: Option<String>,
+    key: Option<String>,
+    /// Why it may not run; none: it may.
+    waits: Vec<String>,
+}
+
+/// What went wrong, and the exit status that says so.
+struct Failed(u8, String);
+
+pub fn main(config: &Path, json: bool, verb: &Verb) -> ExitCode {
+    let config = match super::load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let desk = Desk { approvals: agent::approvals(&config.state), config, json };
+    let done = match verb {
+        Verb::List => desk.list(),
+        Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
+        Verb::Approve { names, key } => desk.approve(names, key.as_deref()),
+        Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
+        Verb::Test => desk.test(),
+        Verb::Remove { name } => desk.remove(name),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(code, why)) => {
+            eprintln!("transload: {}", plain(&why));
+            ExitCode::from(code)
+        }
+    }
+}
+
+struct Desk {
+    config: Config,
+    approvals: Approvals,
+    json: bool,
+}
+
+impl Desk {
+    fn list(&self) -> Result<(), Failed> {
+        let all: Vec<Found> = local::installed(&self.config.plugins).iter().map(|name| self.found(name, None).0).collect();
+        if self.json {
+            print(&all);
+        } else if all.is_empty() {
+            println!("There is no plugin in {}.", self.config.plugins.display());
+        }
+        for found in all.iter().filter(|_| !self.json) {
+            let (kind, version) = (found.kind.unwrap_or("-"), found.version.as_deref().unwrap_or("-"));
+            let state = match (&found.waits[..], &found.key) {
+                ([], Some(_)) => "approved, vendor's key pinned".to_owned(),
+                ([], None) => "approved".to_owned(),
+                (waits, _) => waits.join("; "),
+            };
+            println!("{:<20} {kind:<8} {:<10} {}", plain(&found.name), plain(version), plain(&state));
+        }
+        Ok(())
+    }
+
+    fn inspect(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
+        let (found, package) = self.found(name, key_in(key)?.as_ref());
+        let package = package.map_err(|why| Failed(1, why.join("; ")))?;
+        let misfits = misfits(&package);
+        if self.json {
+            print(&serde_json::json!({ "plugin": found, "misfits": misfits }));
+            return Ok(());
+        }
+        self.show(&found, &package);
+        misfits.iter().for_each(|why| println!("  ! it cannot be run: {}", plain(why)));
+        match &found.approved_at {
+            Some(at) if found.waits.is_empty() => println!("It is approved (since {at})."),
+            _ => found.waits.iter().for_each(|why| println!("{}", plain(why))),
+        }
+        Ok(())
+    }
+
+    fn approve(&self, names: &[String], key: Option<&Path>) -> Result<(), Failed> {
+        let key = key_in(key)?;
+        let names = self.named_or_used(names);
+        // One that cannot be approved does not keep the others from it.
+        let failed: Vec<String> = names
+            .iter()
+            .filter_map(|name| {
+                let wrong = self.approve_one(name, key.as_ref()).err()?;
+                Some(format!("{name} is not approved: {}", wrong.join("; ")))
+            })
+            .collect();
+        if self.json {
+            print(&names.iter().map(|name| self.found(name, None).0).collect::<Vec<Found>>());
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Failed(1, failed.join(". "))),
+        }
+    }
+
+    fn approve_one(&self, name: &str, key: Option<&VendorKey>) -> Result<(), Vec<String>> {
+        let (found, package) = self.found(name, key);
+        let package = package?;
+        let wrong: Vec<String> = signature_wrong(&found, key).into_iter().chain(misfits(&package)).collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        self.approvals.record(name, &Approval::of(&package, key, jiff::Timestamp::now())).map_err(|why| vec![why])?;
+        if !self.json {
+            self.show(&found, &package);
+            println!("Approved. An agent that runs takes it up at its next start.");
+        }
+        Ok(())
+    }
+
+    fn verify(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
+        let key = key_in(key)?;
+        let (found, package) = self.found(name, key.as_ref());
+        let mut wrong = found.waits.clone();
+        wrong.extend(signature_wrong(&found, key.as_ref()));
+        wrong.extend(package.as_ref().map(misfits).unwrap_or_default());
+        if self.json {
+            print(&serde_json::json!({ "plugin": found, "wrong": wrong }));
+        } else if wrong.is_empty() {
+            println!("{} is what was approved, and fits this host. Signature: {}.", plain(name), found.signature);
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(Failed(3, format!("{name}: {}", wrong.join("; ")))),
+        }
+    }
+
+    fn test(&self) -> Result<(), Failed> {
+        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
+        let host = engine.map_err(|error| Failed(1, format!("the plugin engine does not start: {error:#}")))?;
+        let all = super::runtime().block_on(async {
+            let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed(1, refused.to_string()))?;
+            let mut tell = |judged: &Judged| self.tell(judged);
+            Ok(kit::sink::judge(&sink, Random::from_system(), &mut tell).await)
+        })?;
+        if self.json {
+            print(&all);
+        }
+        match all.iter().filter(|judged| judged.failed()).count() {
+            0 => Ok(()),
+            failed => Err(Failed(3, format!("{failed} of {} claims do not hold", all.len()))),
+        }
+    }
+
+    fn tell(&self, judged: &Judged) {
+        if self.json {
+            return;
+        }
+        let (mark, what) = match &judged.outcome {
+            Outcome::Holds => ("ok  ", String::new()),
+            Outcome::Noted(note) => ("ok  ", note.clone()),
+            Outcome::Fails(why) => ("FAIL", format!("{why}\n         it matters because {}", judged.because)),
+        };
+        println!("{mark} {:>2}  {}", judged.number, judged.claim);
+        what.lines().for_each(|line| println!("         {}", plain(line.trim())));
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failed> {
+        let told = match self.approvals.withdraw(checked(name)?).map_err(|why| Failed(1, why))? {
+            true => format!(
+                "{name} is not approved any more. A running agent keeps it until it is started again; its files stay in {}.",
+                self.folder(name).display()
+            ),
+            false => format!("{name} was not approved; nothing was changed."),
+        };
+        match self.json {
+            true => print(&serde_json::json!({ "message": told })),
+            false => println!("{}", plain(&told)),
+        }
+        Ok(())
+    }
+
+    /// The plugins that are named, or all that the configuration uses, each once.
+    fn named_or_used(&self, names: &[String]) -> Vec<String> {
+        if !names.is_empty() {
+            return names.to_vec();
+        }
+        let sources = if self.config.role.sends() { &self.config.sources[..] } else { &[] };
+        let mut used: Vec<String> = sources.iter().chain([&self.config.sink]).map(|plugin| plugin.folder_name().to_owned()).collect();
+        used.sort();
+        used.dedup();
+        used
+    }
+
+    /// What is to be said of a plugin, and the package, or why it is none.
+    fn found(&self, name: &str, key: Option<&VendorKey>) -> (Found, Result<Package, Vec<String>>) {
+        let package = checked(name).map_err(|Failed(_, why)| vec![why]).and_then(|name| Package::read(&self.folder(name)));
+        let approval = checked(name).ok().and_then(|name| self.approvals.read(name).ok().flatten());
+        let pinned = approval.as_ref().and_then(|approval| approval.key.as_deref()).and_then(|key| VendorKey::parse(key).ok());
+        let mut found = Found {
+            name: name.to_owned(),
+            kind: None,
+            version: None,
+            sha256: None,
+            asks: Vec::new(),
+            signature: "none".to_owned(),
+            approved_at: approval.as_ref().map(|approval| approval.approved_at.to_string()),
+            key: pinned.as_ref().map(|key| key.line().to_owned()),
+            waits: Vec::new(),
+        };
+        match &package {
+            Ok(package) => {
+                found.kind = Some(package.manifest.kind.word());
+                found.version = Some(package.manifest.version.clone());
+                found.sha256 = Some(package.sha256.clone());
+                found.asks = asks(&package.manifest);
+                found.signature = signature(package, key.or(pinned.as_ref()));
+                found.waits = self.approvals.judge(name, package).err().unwrap_or_default();
+            }
+            Err(why) => found.waits.clone_from(why),
+        }
+        (found, package)
+    }
+
+    fn show(&self, found: &Found, package: &Package) {
+        let manifest = &package.manifest;
+        println!(
+            "{} {}, a {} plugin, for contract {}",
+            plain(&found.name),
+            plain(&manifest.version),
+            manifest.kind.word(),
+            plain(&manifest.wit)
+        );
+        println!("  component  {}, {} bytes, SHA-256 {}", plain(&manifest.component), package.component.len(), package.sha256);
+        println!("  signature  {}", plain(&found.signature));
+        println!("It would");
+        found.asks.iter().for_each(|ask| println!("  - {}", plain(ask)));
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.config.plugins.join(name)
+    }
+}
+
+/// A name from the command line becomes part of a path, so it must be a plain one.
+fn checked(name: &str) -> Result<&str, Failed> {
+    let plain = !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match plain {
+        true => Ok(name),
+        false => Err(Failed(
+            2,
+            format!("{name:?} is no name of a plugin: it is the name of its folder, of lower-case letters, digits and hyphens"),
+        )),
+    }
+}
+
+fn key_in(file: Option<&Path>) -> Result<Option<VendorKey>, Failed> {
+    let Some(file) = file else { return Ok(None) };
+    let failed = |why: String| Failed(2, format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    VendorKey::parse(&text).map(Some).map_err(failed)
+}
+
+fn signature(package: &Package, key: Option<&VendorKey>) -> String {
+    match (&package.signature, key) {
+        (None, _) => "none".to_owned(),
+        (Some(_), None) => "not checked: no vendor's key was given".to_owned(),
+        (Some(signature), Some(key)) => match key.signed(package.text.as_bytes(), signature) {
+            Ok(()) => "good".to_owned(),
+            Err(why) => why,
+        },
+    }
+}
+
+/// Who names a key wants a good signature with it.
+fn signature_wrong(found: &Found, key: Option<&VendorKey>) -> Option<String> {
+    let good = key.is_none() || found.signature == "good";
+    (!good).then(|| match found.signature.as_str() {
+        "none" => "it is not signed".to_owned(),
+        why => why.to_owned(),
+    })
+}
+
+fn print(what: &impl Serialize) {
+    println!("{}", serde_json::to_string_pretty(what).expect("only string keys"));
+}

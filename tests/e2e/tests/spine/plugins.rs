@@ -1,0 +1,124 @@
+//! Plugins run as they were approved, and in no other way.
+
+use std::path::{Path, PathBuf};
+
+use e2e::weed::Weed;
+use e2e::{Agent, MIB, Setup, Site, parts};
+use lab::vcenter::{DiskSpec, VmSpec};
+use sha2::{Digest, Sha256};
+
+/// A site whose agent has plugins of its own, and has approved none of them.
+async fn unapproved() -> (Site, Setup, PathBuf) {
+    let site = Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(12 * MIB, 1_000_000)])]).await;
+    let setup = site.setup(&["db01"]);
+    let plugins = setup.folder.join("plugins");
+    for name in ["storage-s3", "vmware-cbt"] {
+        std::fs::create_dir_all(plugins.join(name)).unwrap();
+        for file in ["manifest.toml".to_owned(), format!("{name}.wasm")] {
+            std::fs::copy(parts::plugins().join(name).join(&file), plugins.join(name).join(&file)).unwrap();
+        }
+    }
+    std::fs::create_dir_all(setup.state().join("approved")).unwrap();
+    let whole = setup.text().replace(&format!("{}", parts::plugins().display()), &plugins.display().to_string());
+    let setup = Setup { whole: Some(whole), ..setup };
+    setup.write();
+    (site, setup, plugins)
+}
+
+fn edit(plugin: &Path, from: &str, to: &str) {
+    let manifest = plugin.join("manifest.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(manifest, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_runs_only_as_it_was_approved() {
+    let (site, setup, plugins) = unapproved().await;
+    let refused = Agent::refused(&setup).await;
+    assert!(refused.contains("storage-s3` shows what it would reach, and lets it in"), "{refused}");
+    let failed = setup.check().failed_steps();
+    assert!(failed.iter().any(|step| step.contains("plugin approve storage-s3")), "{failed:?}");
+
+    let shown = setup.run(&["plugin", "inspect", "storage-s3"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.out.contains("- send GET, HEAD, PUT and POST to the address in the setting endpoint, below /"), "{shown:?}");
+    let waiting = setup.run(&["plugin", "list", "--json"]).json();
+    assert!(
+        waiting.as_array().unwrap().iter().all(|found| found["waits"][0].as_str().unwrap().contains("waits for approval")),
+        "{waiting}"
+    );
+
+    let approved = setup.run(&["plugin", "approve"]);
+    assert_eq!((approved.code, approved.out.matches("Approved.").count()), (0, 2), "{approved:?}");
+    assert_eq!(setup.run(&["plugin", "verify", "storage-s3"]).code, 0);
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    agent.kill();
+    let kept = std::fs::read_dir(setup.state().join("code")).unwrap().count();
+    assert_eq!(kept, 3, "the key, and the code of two plugins");
+
+    // The vendor's new version asks for more. It is signed by nobody who was pinned.
+    edit(&plugins.join("storage-s3"), "version = \"0.1.0\"", "version = \"0.1.1\"");
+    let refused = Agent::refused(&setup).await;
+    assert!(refused.contains("another version than the one that was approved, and no vendor's key was pinned then"), "{refused}");
+    let verified = setup.run(&["plugin", "verify", "storage-s3"]);
+    assert_eq!(verified.code, 3, "{verified:?}");
+    assert_eq!(setup.run(&["plugin", "approve", "storage-s3"]).code, 0);
+    Agent::start(&setup).await.kill();
+
+    assert_eq!(setup.run(&["plugin", "remove", "storage-s3"]).code, 0);
+    assert!(Agent::refused(&setup).await.contains("waits for approval"));
+    site.assert_no_snapshot();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_plugin_is_said_to_be_broken_and_disturbs_no_other() {
+    let (_site, setup, plugins) = unapproved().await;
+    let component = plugins.join("storage-s3/storage-s3.wasm");
+    let half = std::fs::read(&component).unwrap();
+    std::fs::write(&component, &half[..half.len() / 2]).unwrap();
+    std::fs::create_dir_all(plugins.join("empty")).unwrap();
+    let listed = setup.run(&["plugin", "list", "--json"]).json();
+    let waits = |name: &str| {
+        let found = listed.as_array().unwrap().iter().find(|found| found["name"] == name).unwrap();
+        found["waits"][0].as_str().unwrap().to_owned()
+    };
+    assert!(waits("storage-s3").contains("is not the component that the manifest was written for"), "{listed}");
+    assert!(waits("empty").contains("manifest.toml cannot be read"), "{listed}");
+    let approved = setup.run(&["plugin", "approve"]);
+    assert_eq!(approved.code, 1);
+    assert!(approved.err.contains("storage-s3 is not approved: "), "{approved:?}");
+    assert_eq!(setup.run(&["plugin", "verify", "vmware-cbt"]).code, 0, "the other one was approved all the same");
+
+    // A component that is whole, and no component.
+    std::fs::write(&component, b"\0asm\x0d\0\x01\0 and so on").unwrap();
+    let digest = "sha256 = \"";
+    let text = std::fs::read_to_string(plugins.join("storage-s3/manifest.toml")).unwrap();
+    let old = text.lines().find(|line| line.starts_with(digest)).unwrap();
+    let new: String = Sha256::digest(std::fs::read(&component).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    edit(&plugins.join("storage-s3"), old, &format!("{digest}{new}\""));
+    let shown = setup.run(&["plugin", "inspect", "storage-s3"]);
+    assert!(shown.out.contains("! it cannot be run: its component is no WebAssembly component"), "{shown:?}");
+    let approved = setup.run(&["plugin", "approve", "storage-s3"]);
+    assert!(approved.code == 1 && approved.err.contains("is no WebAssembly component that this host can run"), "{approved:?}");
+    for name in ["../storage-s3", "", "Storage"] {
+        assert_eq!(setup.run(&["plugin", "approve", name]).code, 1, "{name}");
+        assert_eq!(setup.run(&["plugin", "remove", name]).code, 2, "{name}");
+    }
+}
+
+/// The conformance kit, on a server that others wrote. The lab's knows no key of more than some 150 bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_plugin_holds_every_claim_of_a_sink() {
+    let site = Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(12 * MIB, 1_000_000)])]).await;
+    let Some(weed) = Weed::start(site.folder()).await else { return };
+    let setup = weed.setup(&site, &weed.tls, "tls", &["db01"]);
+    setup.write();
+    let said = setup.run(&["plugin", "test", "--json"]);
+    let claims = said.json();
+    println!("{claims:#}");
+    assert_eq!(said.code, 0, "{said:?}");
+    let holds = |claim: &&serde_json::Value| claim["outcome"] == "holds" || !claim["outcome"]["noted"].is_null();
+    assert_eq!(claims.as_array().unwrap().iter().filter(holds).count(), 14);
+}
