@@ -101,12 +101,12 @@ pub fn journal_place(state: &Path) -> PathBuf {
     state.join("journal.db")
 }
 
-/// The key that opens the store, as the configuration names it.
 /// Which plugins the operator let in.
 pub fn approvals(state: &Path) -> Approvals {
     Approvals::at(&state.join("approved"))
 }
 
+/// The key that opens the store, as the configuration names it.
 pub fn unlock(key: &KeyConfig) -> Result<Unlock, Fault> {
     let secret = Secret::load(&key.path().to_string_lossy()).map_err(|error| match error {
         // Another key of the same name opens nothing, so the advice for passwords would be wrong here.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::agent;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::driver::retry::PersistentSink;
 use crate::kit::{self, Judged, Outcome};
 use crate::random::Random;
 use crate::wasm::{Approval, Approvals, CodeCache, Package, PluginHost, VendorKey, asks, misfits};
@@ -34,6 +35,9 @@ pub enum Verb {
         /// Pin the vendor's public key (minisign): a later version that it signed, and that asks for no more, needs no new approval.
         #[arg(long)]
         key: Option<PathBuf>,
+        /// Forget the vendor's key that was pinned before: this version is approved without its signature, and so must be every later one.
+        #[arg(long, conflicts_with = "key")]
+        no_key: bool,
     },
     /// Checks that a plugin's files belong together, are signed, fit this host, and are what was approved.
     Verify {
@@ -66,6 +70,12 @@ struct Found {
     waits: Vec<String>,
 }
 
+impl Found {
+    fn pinned(&self) -> Option<VendorKey> {
+        self.key.as_deref().and_then(|key| VendorKey::parse(key).ok())
+    }
+}
+
 /// What went wrong, and the exit status that says so.
 struct Failed(u8, String);
 
@@ -78,7 +88,7 @@ pub fn main(config: &Path, json: bool, verb: &Verb) -> ExitCode {
     let done = match verb {
         Verb::List => desk.list(),
         Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
-        Verb::Approve { names, key } => desk.approve(names, key.as_deref()),
+        Verb::Approve { names, key, no_key } => desk.approve(names, key.as_deref(), *no_key),
         Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
         Verb::Test => desk.test(),
         Verb::Remove { name } => desk.remove(name),
@@ -135,14 +145,14 @@ impl Desk {
         Ok(())
     }
 
-    fn approve(&self, names: &[String], key: Option<&Path>) -> Result<(), Failed> {
+    fn approve(&self, names: &[String], key: Option<&Path>, no_key: bool) -> Result<(), Failed> {
         let key = key_in(key)?;
         let names = self.named_or_used(names);
         // One that cannot be approved does not keep the others from it.
         let failed: Vec<String> = names
             .iter()
             .filter_map(|name| {
-                let wrong = self.approve_one(name, key.as_ref()).err()?;
+                let wrong = self.approve_one(name, key.as_ref(), no_key).err()?;
                 Some(format!("{name} is not approved: {}", wrong.join("; ")))
             })
             .collect();
@@ -155,9 +165,11 @@ impl Desk {
         }
     }
 
-    fn approve_one(&self, name: &str, key: Option<&VendorKey>) -> Result<(), Vec<String>> {
+    fn approve_one(&self, name: &str, key: Option<&VendorKey>, no_key: bool) -> Result<(), Vec<String>> {
         let (found, package) = self.found(name, key);
         let package = package?;
+        let pinned = found.pinned().filter(|_| !no_key);
+        let key = key.or(pinned.as_ref());
         let wrong: Vec<String> = signature_wrong(&found, key).into_iter().chain(misfits(&package)).collect();
         if !wrong.is_empty() {
             return Err(wrong);
@@ -173,6 +185,7 @@ impl Desk {
     fn verify(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
         let key = key_in(key)?;
         let (found, package) = self.found(name, key.as_ref());
+        let key = key.or(found.pinned());
         let mut wrong = found.waits.clone();
         wrong.extend(signature_wrong(&found, key.as_ref()));
         wrong.extend(package.as_ref().map(misfits).unwrap_or_default());
@@ -192,6 +205,8 @@ impl Desk {
         let host = engine.map_err(|error| Failed(1, format!("the plugin engine does not start: {error:#}")))?;
         let all = super::runtime().block_on(async {
             let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed(1, refused.to_string()))?;
+            // As the agent calls it: what passes is tried again.
+            let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
             let mut tell = |judged: &Judged| self.tell(judged);
             Ok(kit::sink::judge(&sink, Random::from_system(), &mut tell).await)
         })?;

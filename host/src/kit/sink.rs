@@ -1,15 +1,17 @@
 //! What the replication log relies on in a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Judged, Outcome};
-use crate::log::seal::{DataKey, Role, Sealed, Sealer};
+use crate::log::layout::AttemptFolder;
+use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace, DataKey, Role, Sealed, Sealer};
 use crate::log::sink::{CreateGuarantee, Entry, Sink};
-use crate::model::{Extent, Fault, FaultKind};
+use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, Extent, Fault, FaultKind};
 use crate::random::Random;
 
 /// The largest segment that the format knows.
@@ -34,12 +36,12 @@ struct Claim {
 
 const CLAIMS: &[Claim] = &[
     Claim {
-        says: "describe names the store, and it takes objects of 16 MiB",
+        says: "describe names the store, and says that it takes objects of 16 MiB",
         because: "a segment may be that large",
         tried: |trial| trial.describes().boxed(),
     },
     Claim {
-        says: "an object comes back as it was written",
+        says: "an object of one byte to 16 MiB comes back as it was written",
         because: "every other claim stands on it",
         tried: |trial| trial.comes_back().boxed(),
     },
@@ -108,6 +110,7 @@ pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judge
         folder: format!("probe/kit-{:016x}/", random.number()),
         sealer: Sealer::new(&DataKey::random(&mut random.fork()), [1; 16], [2; 16]),
         random,
+        written: Mutex::default(),
     };
     let mut all = Vec::new();
     for (index, claim) in CLAIMS.iter().enumerate() {
@@ -128,6 +131,8 @@ struct Trial<'a> {
     folder: String,
     sealer: Sealer,
     random: Random,
+    /// To be deleted at the end.
+    written: Mutex<BTreeSet<String>>,
 }
 
 fn told(what: &str, fault: &Fault) -> String {
@@ -154,6 +159,9 @@ impl Trial<'_> {
             self.put(&key, &body).await?;
             self.equals(&key, None, &body.whole()).await?;
         }
+        let (key, segment) = (self.key("segment"), self.segment());
+        self.put(&key, &segment).await?;
+        self.equals(&key, None, &segment.whole()).await?;
         Ok(None)
     }
 
@@ -173,6 +181,7 @@ impl Trial<'_> {
 
     async fn is_won_once(&self) -> Tried {
         let key = self.key("race");
+        self.written.lock().expect("nobody panics while it holds this").insert(key.clone());
         let bodies: Vec<Sealed> = (0..AT_ONCE).map(|_| self.body(4000)).collect();
         let results = futures::future::join_all(bodies.iter().map(|body| self.sink.put(&key, body.clone()))).await;
         if let Some(fault) = results.iter().filter_map(|result| result.as_ref().err()).find(|fault| fault.kind != FaultKind::Conflict) {
@@ -182,7 +191,11 @@ impl Trial<'_> {
         let described = self.sink.describe().await.map_err(|fault| told("describe", &fault))?;
         match (&winners[..], described.create) {
             ([winner], CreateGuarantee::Atomic) => self.equals(&key, None, &winner.whole()).await.map(|()| None),
-            ([], _) => Err("none of them succeeded".to_owned()),
+            // The winner's own reply may have been lost, and it was asked once more.
+            ([], _) => match self.sink.get(&key, None).await {
+                Ok(read) if bodies.iter().any(|body| body.whole() == read) => Ok(Some("the winner's reply was lost".to_owned())),
+                _ => Err("none of them succeeded".to_owned()),
+            },
             (several, CreateGuarantee::Atomic) => {
                 Err(format!("{} of them succeeded, and the plugin says that only one can", several.len()))
             }
@@ -286,7 +299,7 @@ impl Trial<'_> {
         let first = page(None).await?;
         let Some(next) = first.next.clone() else { return Ok(Some("everything comes in one page".to_owned())) };
         let (second, again) = (page(Some(next.clone())).await?, page(Some(next)).await?);
-        if page(None).await?.entries != first.entries || second.entries != again.entries {
+        if page(None).await? != first || second != again {
             return Err("the same cursor gave two different pages".to_owned());
         }
         Ok(None)
@@ -296,9 +309,12 @@ impl Trial<'_> {
         for (prefix, count) in
             [("many/n-0", MANY), ("many/n-0000", 10), ("many/n-00007", 1), ("many/m", 0), ("man", MANY), ("many/n-00007/", 0)]
         {
-            let found = self.all(&self.key(prefix)).await?.len();
-            if found != count {
-                return Err(format!("{count} keys begin with …{prefix}, and {found} are found"));
+            let found = self.all(&self.key(prefix)).await?;
+            if found.len() != count {
+                return Err(format!("{count} keys begin with …{prefix}, and {} are found", found.len()));
+            }
+            if let Some(other) = found.iter().find(|entry| !entry.key.starts_with(&self.key(prefix))) {
+                return Err(format!("{} was found, and does not begin with …{prefix}", other.key));
             }
         }
         Ok(None)
@@ -316,11 +332,14 @@ impl Trial<'_> {
         }
     }
 
-    /// Deletes all that was written here, so it comes last.
+    /// Deletes all that was written here, listed or not, so it comes last.
     async fn deletes_many(&self) -> Tried {
-        let keys: Vec<String> = self.all(&self.folder).await?.into_iter().map(|entry| entry.key).collect();
+        let keys: Vec<String> = std::mem::take(&mut *self.written.lock().expect("nobody panics while it holds this")).into_iter().collect();
         for keys in keys.chunks(DELETED_AT_ONCE) {
             self.delete(keys).await?;
+        }
+        if keys.len() < DELETED_AT_ONCE {
+            return Err(format!("only {} objects could be written, too few for this", keys.len()));
         }
         match self.all(&self.folder).await?.len() {
             0 => Ok(None),
@@ -341,7 +360,20 @@ impl Trial<'_> {
         self.sealer.seal_object(Role::Store, "kit", &plain, &mut self.random.fork())
     }
 
+    /// As large as the format knows, and in parts, as the pipeline hands it over.
+    fn segment(&self) -> Sealed {
+        let folder = AttemptFolder::new(&"kit".into(), CycleNumber(1), Attempt(1), &"kit".into());
+        let block = |number| {
+            let mut plain = vec![0; BLOCK as usize - BLOCK_OVERHEAD];
+            self.random.fill(&mut plain);
+            let place = BlockPlace { folder: &folder, block: number, cells: CellMask::first(16), encoding: 0 };
+            self.sealer.seal_block(place, plain, &mut self.random.fork())
+        };
+        Sealed::segment((0..SEGMENT_BYTES_MAX / BLOCK).map(block).collect())
+    }
+
     async fn put(&self, key: &str, body: &Sealed) -> Result<(), String> {
+        self.written.lock().expect("nobody panics while it holds this").insert(key.to_owned());
         self.sink.put(key, body.clone()).await.map_err(|fault| told(&format!("create of {key}"), &fault))
     }
 

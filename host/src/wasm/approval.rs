@@ -5,7 +5,7 @@
 //!
 //!   never approved ─────────────────────────────────────────▶ waits
 //!   the same manifest (and so the same component) ──────────▶ runs
-//!   another manifest, signed with the pinned key
+//!   another manifest of the same plugin, not older, signed with the pinned key
 //!       that asks for no more than was approved ────────────▶ runs
 //!       that asks for more ─────────────────────────────────▶ waits, and says for what
 //!   another manifest, not signed, or by somebody else ──────▶ waits
@@ -54,11 +54,13 @@ impl Approvals {
         }
         let Some(approval) = self.read(name).map_err(|why| vec![why])? else {
             return Err(vec![format!(
-                "it waits for approval: `transload plugin approve {name}` shows what it would reach, and lets it in"
+                "it waits for approval: `transload plugin inspect {name}` shows what it would reach, `transload plugin approve {name}` lets it in"
             )]);
         };
         approval.covers(package).map_err(|mut reasons| {
-            reasons.push(format!("it waits for approval: `transload plugin approve {name}` lets this version in"));
+            reasons.push(format!(
+                "it waits for approval: `transload plugin inspect {name}` shows this version, `transload plugin approve {name}` lets it in"
+            ));
             reasons
         })
     }
@@ -82,7 +84,9 @@ impl Approvals {
             DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
             let new = path.with_extension("new");
             let text = toml::to_string(approval).map_err(std::io::Error::other)?;
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
+            // Made anew, so that nothing else is written through a link that somebody put there.
+            std::fs::remove_file(&new).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(new, &path)?;
@@ -126,11 +130,26 @@ impl Approval {
         key.signed(package.text.as_bytes(), signature)
             .map_err(|why| vec![format!("it is another version than the one that was approved, and {why}")])?;
         let approved = Manifest::parse(&self.manifest).map_err(|_| vec!["what was approved cannot be read any more".to_owned()])?;
-        match more(&approved, &package.manifest) {
+        let new = &package.manifest;
+        if approved.name != new.name {
+            return Err(vec![format!("it is the plugin {}, and {} was approved", new.name, approved.name)]);
+        }
+        if numbers(&new.version).is_none() || numbers(&new.version) < numbers(&approved.version) {
+            return Err(vec![format!(
+                "its version {} is not known to be newer than {}, which was approved",
+                new.version, approved.version
+            )]);
+        }
+        match more(&approved, new) {
             none if none.is_empty() => Ok(()),
             more => Err(more),
         }
     }
+}
+
+/// A version made of numbers, so that two can be put in order.
+fn numbers(version: &str) -> Option<Vec<u64>> {
+    version.split('.').map(|part| part.parse().ok()).collect()
 }
 
 /// What `new` asks for beyond `old`, one sentence each.

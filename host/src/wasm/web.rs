@@ -26,8 +26,8 @@ use crate::net::Client;
 use crate::secret::Secret;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Time for a bulk transfer is granted at this rate. Up to sixteen
-/// share a link, and one that is slower than two megabits cannot replicate anything.
+/// Time for a bulk transfer is granted at this rate. Up to sixteen share a link, and one that is slower than two megabits cannot replicate
+/// anything.
 const BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
 /// How long bulk bytes may take on top of what a small exchange may.

@@ -25,12 +25,15 @@ enum Twist {
     MissingIsAFault,
     DeletesTheFirst,
     NeverEnds,
+    PagesMove,
     Advisory,
 }
 
 struct Store {
     twist: Twist,
     objects: Mutex<BTreeMap<String, Bytes>>,
+    /// How often each page was asked for.
+    asked: Mutex<BTreeMap<Option<String>, usize>>,
 }
 
 const PAGE: usize = 1000;
@@ -111,7 +114,12 @@ impl Sink for Store {
             Twist::NeverEnds if prefix.ends_with("many/") => next = next.or(Some(String::new())),
             _ => {}
         }
-        entries.dedup();
+        let mut asked = self.asked.lock().unwrap();
+        let times = asked.entry(cursor.clone()).or_default();
+        *times += 1;
+        if self.twist == Twist::PagesMove && cursor.is_some() && prefix.ends_with("many/") && *times % 2 == 0 {
+            entries.remove(0);
+        }
         Ok(EntriesPage { entries, next })
     }
 
@@ -129,7 +137,7 @@ impl Sink for Store {
 }
 
 async fn judged(twist: Twist) -> (Vec<Judged>, usize) {
-    let store = Store { twist, objects: Mutex::default() };
+    let store = Store { twist, objects: Mutex::default(), asked: Mutex::default() };
     let all = judge(&store, Random::from_seed(1), &mut |_| {}).await;
     let left = store.objects.lock().unwrap().len();
     (all, left)
@@ -160,6 +168,7 @@ async fn each_broken_twin_fails_at_its_claim() {
         (Twist::FoldsCase, &[9]),
         (Twist::ForgetsAPage, &[10]),
         (Twist::NeverEnds, &[10]),
+        (Twist::PagesMove, &[11]),
         (Twist::FolderPrefix, &[12]),
         (Twist::MissingIsAFault, &[13]),
         (Twist::DeletesTheFirst, &[14]),

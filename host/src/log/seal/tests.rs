@@ -50,6 +50,14 @@ fn a_block_opens_only_in_its_place() {
     }
     assert!(sealer(9, 2, 3).open_block(place, segment, &mut plain).is_err(), "another store");
     assert!(sealer(1, 9, 3).open_block(place, segment, &mut plain).is_err(), "another key id");
+    let (cycle, other_key) = (AttemptFolder::new(&"v".into(), CycleNumber(2), Attempt(1), &"d".into()), sealer(1, 2, 9));
+    assert!(ours.open_block(BlockPlace { folder: &cycle, ..place }, segment, &mut plain).is_err(), "another cycle");
+    assert!(other_key.open_block(place, segment, &mut plain).is_err(), "another data key");
+    for byte in 0..segment.len() {
+        let mut damaged = segment.to_vec();
+        damaged[byte] ^= 1;
+        assert!(ours.open_block(place, &damaged, &mut plain).is_err(), "byte {byte}");
+    }
     for length in 0..segment.len() {
         assert!(ours.open_block(place, &segment[..length], &mut plain).is_err(), "cut at {length}");
     }

@@ -88,6 +88,9 @@ fn a_signed_version_that_asks_for_more_waits_and_says_for_what() {
             "\"33 MiB\"",
             "new: use 33 MiB of memory in each of 8 instances and 1 min for a call, receive 8 MiB in a response, and look at 1 MiB of a disk in a call",
         ),
+        ("name = \"echo\"", "name = \"other\"", "it is the plugin other, and echo was approved"),
+        ("version = \"2\"", "version = \"0.9\"", "its version 0.9 is not known to be newer than 1, which was approved"),
+        ("version = \"2\"", "version = \"2-beta\"", "its version 2-beta is not known to be newer than 1, which was approved"),
         ("kind = \"sink\"", "kind = \"source\"", "it was approved as a sink plugin, and is a source plugin now"),
     ];
     for (old, new, said) in cases {
@@ -106,13 +109,19 @@ fn what_was_approved_is_there_at_the_next_start_until_it_is_withdrawn() {
     let approvals = Approvals::at(&folder.path().join("approved"));
     let echo = package(MANIFEST, None);
     let waits = approvals.judge("echo", &echo).unwrap_err();
-    assert_eq!(waits, ["it waits for approval: `transload plugin approve echo` shows what it would reach, and lets it in"]);
+    assert_eq!(
+        waits,
+        ["it waits for approval: `transload plugin inspect echo` shows what it would reach, `transload plugin approve echo` lets it in"]
+    );
     assert!(!approvals.withdraw("echo").unwrap());
     approvals.record("echo", &approved(None)).unwrap();
     assert_eq!(approvals.judge("echo", &echo), Ok(()));
     assert!(approvals.judge("other", &echo).is_err(), "an approval is for one folder");
     let changed = approvals.judge("echo", &package(&new_version(), None)).unwrap_err();
-    assert_eq!(changed[1], "it waits for approval: `transload plugin approve echo` lets this version in");
+    assert_eq!(
+        changed[1],
+        "it waits for approval: `transload plugin inspect echo` shows this version, `transload plugin approve echo` lets it in"
+    );
     assert!(approvals.withdraw("echo").unwrap());
     assert!(approvals.judge("echo", &echo).is_err());
     std::fs::write(folder.path().join("approved/echo.toml"), "approved-at = 7").unwrap();

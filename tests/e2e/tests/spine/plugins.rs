@@ -36,7 +36,7 @@ fn edit(plugin: &Path, from: &str, to: &str) {
 async fn a_plugin_runs_only_as_it_was_approved() {
     let (site, setup, plugins) = unapproved().await;
     let refused = Agent::refused(&setup).await;
-    assert!(refused.contains("storage-s3` shows what it would reach, and lets it in"), "{refused}");
+    assert!(refused.contains("transload plugin approve storage-s3` lets it in"), "{refused}");
     let failed = setup.check().failed_steps();
     assert!(failed.iter().any(|step| step.contains("plugin approve storage-s3")), "{failed:?}");
 
