@@ -20,6 +20,10 @@ pub fn feed(bytes: &[u8]) -> Outcome {
 }
 
 pub fn examples() -> Vec<Vec<u8>> {
-    let plugins = [include_str!("../../../plugins/storage-s3/manifest.toml"), include_str!("../../../plugins/vmware-cbt/manifest.toml")];
+    let plugins = [
+        include_str!("../../../plugins/storage-azure/manifest.toml"),
+        include_str!("../../../plugins/storage-s3/manifest.toml"),
+        include_str!("../../../plugins/vmware-cbt/manifest.toml"),
+    ];
     plugins.map(|manifest| manifest.as_bytes().to_vec()).into()
 }

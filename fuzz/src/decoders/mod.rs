@@ -2,6 +2,8 @@
 
 use crate::Outcome;
 
+mod azure_listing;
+mod azure_refusal;
 mod changed_areas;
 mod checkpoint;
 mod checkpoint_page;
@@ -45,6 +47,8 @@ macro_rules! decoders {
 }
 
 pub const DECODERS: &[Decoder] = decoders! {
+    azure_listing
+    azure_refusal
     changed_areas
     checkpoint
     checkpoint_page

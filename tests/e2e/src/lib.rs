@@ -10,6 +10,7 @@
 //! Nothing here links the agent's code: an outsider's view is all there is.
 
 pub mod agent;
+pub mod azurite;
 pub mod claims;
 pub mod parts;
 pub mod proxy;

@@ -36,7 +36,7 @@ pub fn plugins() -> &'static Path {
 }
 
 fn assemble() -> PathBuf {
-    const NAMES: [&str; 2] = ["storage-s3", "vmware-cbt"];
+    const NAMES: [&str; 3] = ["storage-azure", "storage-s3", "vmware-cbt"];
     let packages = NAMES.iter().flat_map(|name| ["--package", name]);
     let build: Vec<&str> =
         ["build", "--quiet", "--profile", "component", "--target", "wasm32-wasip2"].into_iter().chain(packages).collect();

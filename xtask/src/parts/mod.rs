@@ -1,5 +1,6 @@
 //! What the suites need from outside the repository. A part knows why it is needed, whether it is there, and how to get it.
 
+pub mod azurite;
 mod debian;
 pub mod peers;
 pub mod python;

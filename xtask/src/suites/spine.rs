@@ -10,7 +10,7 @@ use super::binaries::{self, Kind, TestBinary};
 use super::tally::Tally;
 use crate::build;
 use crate::command::{self, Background};
-use crate::parts::{python, seaweedfs, vcsim};
+use crate::parts::{azurite, python, seaweedfs, vcsim};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
@@ -18,6 +18,7 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let binaries = binaries::compile(workspace)?;
     let another_vcenter = binaries.iter().filter(|binary| needs_another_vcenter(binary));
     let another_store = binaries.iter().filter(|binary| needs_another_store(binary));
+    let azure = binaries.iter().filter(|binary| needs_azure(binary));
     let end_to_end = binaries.iter().filter(|binary| is_end_to_end(binary));
 
     if vcsim::has_program(workspace) {
@@ -41,6 +42,12 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
             false => tally.skip(&format!("{}: {} is not installed", binary.name(), python::SEAWEEDFS.name)),
         }
     }
+    for binary in azure {
+        match (azurite::PART.present)(workspace) {
+            true => tally.tests(&binary.name(), binary.command().env("TRANSLOAD_AZURITE", azurite::program(workspace)))?,
+            false => tally.skip(&format!("{}: {} is not installed", binary.name(), azurite::PART.name)),
+        }
+    }
     match (python::PYVMOMI.present)(workspace) {
         true => tally.check("pyVmomi drives the lab's vCenter", pyvmomi_drives_the_lab(workspace)),
         false => tally.skip(&format!("{} is not installed", python::PYVMOMI.name)),
@@ -53,7 +60,7 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 
 /// The test programs that this suite runs and no other.
 pub fn owns(binary: &TestBinary<'_>) -> bool {
-    needs_another_vcenter(binary) || needs_another_store(binary) || is_end_to_end(binary)
+    needs_another_vcenter(binary) || needs_another_store(binary) || needs_azure(binary) || is_end_to_end(binary)
 }
 
 fn needs_another_vcenter(binary: &TestBinary<'_>) -> bool {
@@ -62,6 +69,11 @@ fn needs_another_vcenter(binary: &TestBinary<'_>) -> bool {
 
 fn needs_another_store(binary: &TestBinary<'_>) -> bool {
     binary.package.name == "storage-s3" && binary.kind == Kind::Integration
+}
+
+/// Its tests start the emulator themselves, one each.
+fn needs_azure(binary: &TestBinary<'_>) -> bool {
+    binary.package.name == "storage-azure" && binary.kind == Kind::Integration
 }
 
 fn is_end_to_end(binary: &TestBinary<'_>) -> bool {
@@ -76,6 +88,7 @@ fn with_parts(workspace: &Workspace, mut command: Command) -> Command {
     command.env("RUST_TEST_THREADS", "6");
     for (name, path) in [
         ("TRANSLOAD_WEED", python::weed(workspace)),
+        ("TRANSLOAD_AZURITE", azurite::program(workspace)),
         ("TRANSLOAD_VCSIM", vcsim::binary(workspace)),
         ("TRANSLOAD_PYTHON", python::python(workspace)),
     ] {

@@ -237,7 +237,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("demo/", &["transload-lab"], "it runs the agent as a user does: as a process"),
     ("tests/", &["transload", "transload-lab"], "end to end"),
     ("fuzz/libfuzzer/", &["fuzz"], "it hands inputs on, and nothing else: no suite compiles it"),
-    ("fuzz/", &["transload", "storage-s3", "vmware-cbt", "transload-guest"], "it feeds decoders"),
+    ("fuzz/", &["transload", "storage-azure", "storage-s3", "vmware-cbt", "transload-guest"], "it feeds decoders"),
     ("xtask/", &[], "every verb waits for it to compile"),
 ];
 
@@ -249,6 +249,7 @@ const OURS: &[&str] = &[
     "transload-bench",
     "sim",
     "xtask",
+    "storage-azure",
     "storage-s3",
     "vmware-cbt",
     "e2e",

@@ -1,6 +1,7 @@
 //! The main job: initial, deltas, final; each replica equals what was frozen.
 
 use e2e::agent::{modes, sum};
+use e2e::azurite::Azurite;
 use e2e::claims::outcome;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site};
@@ -23,6 +24,15 @@ async fn the_same_goes_for_seaweedfs_plain_and_over_tls() {
         let (site, names) = (populated().await, ["web01", "app01"]);
         from_initial_to_final(&site, &weed.setup(&site, url, name, &names), &names).await;
     }
+}
+
+/// A store that speaks another language.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_goes_for_azure_blob_storage_as_its_emulator_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(azurite) = Azurite::start(folder.path()) else { return };
+    let (site, names) = (populated().await, ["web01", "app01"]);
+    from_initial_to_final(&site, &azurite.setup(&site, &names), &names).await;
 }
 
 async fn populated() -> Site {

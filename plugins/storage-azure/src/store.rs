@@ -1,0 +1,166 @@
+//! The six verbs of a sink, each one signed request; a deletion is one for each key.
+
+use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::http::{Extent, Method, Request, Response};
+
+use crate::address::Target;
+use crate::listing::{self, Page};
+use crate::ports::{Body, Host, Incoming};
+use crate::refusal::{Refusal, short};
+use crate::settings::Settings;
+use crate::sign::{Draft, VERSION, sign};
+
+/// What one Put Blob may carry.
+pub const OBJECT_BYTES_MAX: u64 = 5000 << 20;
+
+/// What the contract asks for in one call.
+pub const DELETE_KEYS_MAX: usize = 1000;
+
+pub struct Store<'a, H: Host> {
+    pub host: &'a H,
+    pub settings: &'a Settings,
+}
+
+impl<H: Host> Store<'_, H> {
+    /// What this is, as the account itself says it.
+    pub fn product(&self) -> Result<String, Fault> {
+        let target = Target::account(self.settings).with("restype", "account").with("comp", "properties");
+        let response = self.send(Draft::new(Method::Get, target))?;
+        if response.status != 200 {
+            return Err(self.refused(&response, "describe the account"));
+        }
+        if response.header("x-ms-is-hns-enabled").is_some_and(|enabled| enabled.eq_ignore_ascii_case("true")) {
+            return Err(listing::directories());
+        }
+        let server = short(response.header("server").unwrap_or("a server without a name"));
+        let version = short(response.header("x-ms-version").unwrap_or(VERSION));
+        let (origin, container) = (self.settings.endpoint.origin(), &self.settings.container);
+        Ok(format!("Azure Blob Storage at {origin}, container {container} ({server}, version {version})"))
+    }
+
+    /// Creates the object, or says `conflict`: the store decides one winner by `If-None-Match: *`.
+    pub fn put(&self, key: &str, body: &H::Body) -> Result<(), Fault> {
+        let length = body.length();
+        if length > OBJECT_BYTES_MAX {
+            return Err(Fault::invalid(format!("{key} has {length} bytes; a blob may have 5,000 MiB in one request.")));
+        }
+        let draft = Draft::new(Method::Put, Target::blob(self.settings, key));
+        let draft = draft.header("if-none-match", "*").header("x-ms-blob-type", "BlockBlob");
+        let response = self.host.put(&self.signed(Draft { length, ..draft })?, body)?;
+        if (200..300).contains(&response.status) {
+            return Ok(());
+        }
+        let refusal = self.refusal(&response);
+        match refusal.is_of_an_existing_blob() {
+            true => Err(Fault::conflict(format!("{key} exists already in container {}.", self.settings.container))),
+            false => Err(refusal.fault(self.settings, &format!("put {key}"))),
+        }
+    }
+
+    /// The object or a part of it; its bytes stay in the host.
+    pub fn get(&self, key: &str, range: Option<Extent>) -> Result<H::Incoming, Fault> {
+        let draft = Draft::new(Method::Get, Target::blob(self.settings, key));
+        let incoming = self.host.get(&self.signed(Draft { range, ..draft })?, range)?;
+        match (incoming.status(), range) {
+            (206, Some(range)) => exact(key, range, &incoming).map(|()| incoming),
+            (200, None) => Ok(incoming),
+            (200, Some(_)) => Err(Fault::unsupported(format!("The store ignored the range of {key} and sent the whole object."))),
+            (416, Some(range)) => Err(past_end(key, range)),
+            (status, _) => {
+                let body = if (200..300).contains(&status) { Vec::new() } else { incoming.fault_body()? };
+                Err(Refusal::read(status, |name| incoming.header(name), &body, self.host.now()).fault(self.settings, &format!("get {key}")))
+            }
+        }
+    }
+
+    pub fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let response = self.send(Draft::new(Method::Head, Target::blob(self.settings, key)))?;
+        if response.status == 200 {
+            let length = response.header("content-length").and_then(|length| length.trim().parse().ok());
+            return length.map(Some).ok_or_else(|| Fault::corrupt(format!("The store did not say how long {key} is.")));
+        }
+        let refusal = self.refusal(&response);
+        match refusal.is_of_a_missing_blob() {
+            true => Ok(None),
+            false => Err(refusal.fault(self.settings, &format!("look at {key}"))),
+        }
+    }
+
+    /// A page of keys that start with `prefix`.
+    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, Fault> {
+        let mut target = Target::container(self.settings)
+            .with("restype", "container")
+            .with("comp", "list")
+            .with("maxresults", "1000")
+            .with("prefix", format!("{}{prefix}", self.settings.prefix));
+        if let Some(cursor) = cursor {
+            target = target.with("marker", cursor);
+        }
+        let response = self.send(Draft::new(Method::Get, target))?;
+        match response.status {
+            200 => listing::read(&response.body, &self.settings.prefix),
+            _ => Err(self.refused(&response, "list blobs")),
+        }
+    }
+
+    /// Deletes up to a thousand keys; one verdict for each, in their order. What would befall every key alike is told once and at once:
+    /// a thousand further requests would find out nothing more, and whoever repeats the call finds deleted what is deleted.
+    pub fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        if keys.len() > DELETE_KEYS_MAX {
+            return Err(Fault::invalid(format!("{} keys in one deletion; it takes 1,000.", keys.len())));
+        }
+        let verdict = |key: &String| match self.delete_one(key) {
+            Err(fault) if befalls_all(fault.kind) => Err(fault),
+            verdict => Ok(verdict),
+        };
+        keys.iter().map(verdict).collect()
+    }
+
+    fn delete_one(&self, key: &str) -> Result<(), Fault> {
+        let response = self.send(Draft::new(Method::Delete, Target::blob(self.settings, key)))?;
+        let refusal = self.refusal(&response);
+        match (200..300).contains(&response.status) || refusal.is_of_a_missing_blob() {
+            true => Ok(()),
+            false => Err(refusal.fault(self.settings, &format!("delete {key}"))),
+        }
+    }
+
+    fn send(&self, draft: Draft) -> Result<Response, Fault> {
+        self.host.send(&self.signed(draft)?, &[])
+    }
+
+    fn signed(&self, draft: Draft) -> Result<Request, Fault> {
+        sign(self.host, &self.settings.account, draft, self.host.now())
+    }
+
+    fn refused(&self, response: &Response, what: &str) -> Fault {
+        self.refusal(response).fault(self.settings, what)
+    }
+
+    fn refusal(&self, response: &Response) -> Refusal {
+        let header = |name: &str| response.header(name).map(str::to_owned);
+        Refusal::read(response.status, header, &response.body, self.host.now())
+    }
+}
+
+/// Whether a fault is the account's, the container's or the line's, and no single blob's.
+fn befalls_all(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Auth | FaultKind::NotFound | FaultKind::Throttled | FaultKind::Unavailable)
+}
+
+/// Azure shortens a range that reaches past the end instead of refusing it.
+fn exact(key: &str, range: Extent, incoming: &impl Incoming) -> Result<(), Fault> {
+    match incoming.length() {
+        Some(length) if length == range.length => Ok(()),
+        Some(length) if length < range.length => Err(past_end(key, range)),
+        Some(length) => Err(Fault::corrupt(format!("{} bytes of {key} were asked for and {length} are coming.", range.length))),
+        None => Err(Fault::corrupt(format!("The store did not say how many bytes of {key} are coming."))),
+    }
+}
+
+fn past_end(key: &str, range: Extent) -> Fault {
+    Fault::invalid(format!("The range of {} bytes from {} reaches past the end of {key}.", range.length, range.offset))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! The store against Azurite, the emulator of Azure Blob Storage that Microsoft writes. Each test starts one of its own.
+//!
+//! Skipped, loudly, when TRANSLOAD_AZURITE does not name the program `azurite-blob`; with TRANSLOAD_FORBID_SKIP set, that is a failure.
+//! `cargo xtask test --only spine` installs it and says where it is.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use storage_azure::address::Target;
+use storage_azure::ports::{AccountKey, Body, Incoming, Transfer};
+use storage_azure::settings::Settings;
+use storage_azure::sign::{Draft, sign};
+use storage_azure::store::Store;
+use tempfile::TempDir;
+use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
+use transload_guest::ports::{Clock, Http};
+
+const ACCOUNT: &str = "transload1";
+const KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0";
+const OTHER_KEY: &str = "dGhlIGtleSBvZiBzb21lIG90aGVyIGFjY291bnQ=";
+
+/// A running emulator with one account; it ends with this value.
+struct Azurite {
+    server: Child,
+    // It is told to be silent, but what it says all the same must have somewhere to go.
+    _said: BufReader<ChildStdout>,
+    _folder: TempDir,
+    url: String,
+}
+
+impl Azurite {
+    /// `None` where the program is not there.
+    fn start() -> Option<Azurite> {
+        let Some(program) = std::env::var_os("TRANSLOAD_AZURITE") else {
+            let why = "TRANSLOAD_AZURITE is not set: `cargo xtask test --only spine` provides it";
+            assert!(std::env::var_os("TRANSLOAD_FORBID_SKIP").is_none(), "skipping is forbidden: {why}");
+            // The macros' output of a test that passes is swallowed; this is not.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(program);
+        // Port 0: the system chooses a free one, and the emulator says which. Without the last option it reports to its makers.
+        command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--silent", "--disableTelemetry", "--location"]).arg(folder.path());
+        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut server = command.spawn().expect("Azurite starts");
+        let mut said = BufReader::new(server.stdout.take().expect("piped"));
+        let url = listening(&mut said);
+        let running = Azurite { server, _said: said, _folder: folder, url: url.unwrap_or_default() };
+        assert!(!running.url.is_empty(), "Azurite ended before it said where it listens");
+        Some(running)
+    }
+
+    fn settings(&self, container: &str) -> Settings {
+        settings(&self.url, ACCOUNT, container)
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The address in "… successfully listens on http://127.0.0.1:34567".
+fn listening(said: &mut impl BufRead) -> Option<String> {
+    said.lines().map_while(Result::ok).find_map(|line| line.split_once("listens on ").map(|(_, url)| url.trim().to_owned()))
+}
+
+fn settings(url: &str, account: &str, container: &str) -> Settings {
+    let json = format!(r#"{{"endpoint":"{url}","account":"{account}","container":"{container}","prefix":"site a/+","addressing":"path"}}"#);
+    Settings::parse(&json).unwrap()
+}
+
+/// What the host does for the plugin.
+struct Network {
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+    key: &'static str,
+}
+
+impl Network {
+    fn new(key: &'static str) -> Network {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Network { runtime, client: reqwest::Client::new(), key }
+    }
+
+    fn exchange(&self, request: &Request, body: Vec<u8>, range: Option<Extent>) -> Response {
+        let method = reqwest::Method::from_bytes(request.method.word().as_bytes()).unwrap();
+        let headers = request.headers.iter();
+        let mut sending = headers.fold(self.client.request(method, &request.url), |sending, (name, value)| sending.header(name, value));
+        if let Some(range) = range {
+            sending = sending.header("range", format!("bytes={}-{}", range.offset, range.end() - 1));
+        }
+        if request.method == Method::Put {
+            sending = sending.header("content-length", body.len());
+        }
+        self.runtime.block_on(async {
+            let response = sending.body(body).send().await.unwrap();
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+            Response { status, headers, body: response.bytes().await.unwrap().to_vec() }
+        })
+    }
+}
+
+impl Http for Network {
+    fn send(&self, request: &Request, body: &[BodyPart]) -> Result<Response, Fault> {
+        assert!(body.is_empty(), "no small exchange with Azure has a body");
+        Ok(self.exchange(request, Vec::new(), None))
+    }
+}
+
+impl AccountKey for Network {
+    fn mac(&self, text: &str) -> Result<Vec<u8>, Fault> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(self.key).unwrap()).unwrap();
+        mac.update(text.as_bytes());
+        Ok(mac.finalize().into_bytes().to_vec())
+    }
+}
+
+impl Clock for Network {
+    #[allow(clippy::disallowed_methods, reason = "this is the host's part, and the server's clock is real")]
+    fn now(&self) -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    }
+}
+
+struct Sealed(Vec<u8>);
+
+impl Body for Sealed {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+#[derive(Debug)]
+struct Arrived(Response);
+
+impl Incoming for Arrived {
+    fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.0.header(name).map(str::to_owned)
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.0.body.len() as u64)
+    }
+
+    fn fault_body(&self) -> Result<Vec<u8>, Fault> {
+        Ok(self.0.body.clone())
+    }
+}
+
+impl Transfer for Network {
+    type Body = Sealed;
+    type Incoming = Arrived;
+
+    fn put(&self, request: &Request, body: &Sealed) -> Result<Response, Fault> {
+        Ok(self.exchange(request, body.0.clone(), None))
+    }
+
+    fn get(&self, request: &Request, range: Option<Extent>) -> Result<Arrived, Fault> {
+        Ok(Arrived(self.exchange(request, Vec::new(), range)))
+    }
+}
+
+/// A fresh emulator with an empty container.
+fn with_container(work: impl FnOnce(&Azurite, &Network, &Settings)) {
+    let Some(azurite) = Azurite::start() else { return };
+    let (network, settings) = (Network::new(KEY), azurite.settings("replication"));
+    let create = Draft::new(Method::Put, Target::container(&settings).with("restype", "container"));
+    let create = sign(&network, ACCOUNT, create, network.now()).unwrap();
+    assert_eq!(network.exchange(&create, Vec::new(), None).status, 201, "the container is made");
+    work(&azurite, &network, &settings);
+}
+
+fn sealed(bytes: &[u8]) -> Sealed {
+    Sealed(bytes.to_vec())
+}
+
+#[test]
+fn objects_are_created_once_read_in_parts_listed_and_deleted() {
+    with_container(|_, network, settings| {
+        let store = Store { host: network, settings };
+        store.put("vm/a", &sealed(b"0123456789")).unwrap();
+        assert_eq!(store.put("vm/a", &sealed(b"other")).unwrap_err().kind, FaultKind::Conflict);
+        assert_eq!(store.head("vm/a"), Ok(Some(10)));
+        assert_eq!(store.head("vm/none"), Ok(None));
+        assert_eq!(store.get("vm/a", None).unwrap().0.body, b"0123456789");
+        assert_eq!(store.get("vm/a", Some(Extent::new(3, 4))).unwrap().0.body, b"3456");
+        for range in [Extent::new(8, 4), Extent::new(10, 1)] {
+            assert_eq!(store.get("vm/a", Some(range)).unwrap_err().kind, FaultKind::Invalid, "{range:?}");
+        }
+        assert_eq!(store.get("vm/none", None).unwrap_err().kind, FaultKind::NotFound);
+        store.put("vm/b", &sealed(b"b")).unwrap();
+        let keys = |prefix: &str| store.entries(prefix, None).unwrap().entries.into_iter().map(|e| (e.key, e.size)).collect::<Vec<_>>();
+        assert_eq!(keys("vm/"), [("vm/a".to_owned(), 10), ("vm/b".to_owned(), 1)]);
+        let gone = ["vm/a", "vm/never", "vm/b"].map(String::from);
+        assert!(store.delete(&gone).unwrap().iter().all(Result::is_ok));
+        assert_eq!(keys(""), []);
+    });
+}
+
+/// Its length is signed as nothing, though the header says 0.
+#[test]
+fn an_object_without_a_byte_is_an_object() {
+    with_container(|_, network, settings| {
+        let store = Store { host: network, settings };
+        store.put("vm/empty", &sealed(b"")).unwrap();
+        assert_eq!(store.head("vm/empty"), Ok(Some(0)));
+        assert_eq!(store.get("vm/empty", None).unwrap().0.body, b"");
+        assert_eq!(store.put("vm/empty", &sealed(b"")).unwrap_err().kind, FaultKind::Conflict);
+    });
+}
+
+#[test]
+fn of_many_creates_at_once_exactly_one_succeeds() {
+    with_container(|_, network, settings| {
+        for round in 0..10 {
+            let key = format!("vm/{round}");
+            let create = |name: u8| Store { host: &Network::new(KEY), settings }.put(&key, &sealed(&[name; 1000]));
+            let outcomes: Vec<_> = std::thread::scope(|scope| {
+                let creates: Vec<_> = (0..8).map(|name| scope.spawn(move || (name, create(name)))).collect();
+                creates.into_iter().map(|create| create.join().unwrap()).collect()
+            });
+            let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
+            assert!(lost.iter().all(|(_, outcome)| outcome.as_ref().unwrap_err().kind == FaultKind::Conflict), "{lost:?}");
+            assert_eq!(won.len(), 1);
+            assert_eq!(Store { host: network, settings }.get(&key, None).unwrap().0.body, [won[0].0; 1000]);
+        }
+    });
+}
+
+#[test]
+fn wrong_keys_and_containers_say_what_to_check() {
+    with_container(|azurite, network, settings| {
+        let forged = Network::new(OTHER_KEY);
+        let missing = azurite.settings("no-such-container");
+        for (network, settings, kind, word) in [
+            // Azure has another code for it, which is scripted in the unit tests.
+            (&forged, settings, FaultKind::Denied, "that the account key belongs to it"),
+            (network, &missing, FaultKind::NotFound, "no container no-such-container"),
+        ] {
+            let store = Store { host: network, settings };
+            let faults = [
+                store.put("vm/a", &sealed(b"x")).unwrap_err(),
+                store.get("vm/a", None).unwrap_err(),
+                store.head("vm/a").unwrap_err(),
+                store.entries("", None).unwrap_err(),
+                store.delete(&["vm/a".to_owned()]).and_then(|mut verdicts| verdicts.remove(0)).unwrap_err(),
+            ];
+            for fault in faults {
+                assert_eq!(fault.kind, kind, "{fault}");
+                assert!(fault.message.contains(word), "{} lacks {word}", fault.message);
+            }
+        }
+        assert!(Store { host: &forged, settings }.product().unwrap_err().message.contains("account key"));
+    });
+}
+
+#[test]
+fn the_emulator_says_what_it_is() {
+    with_container(|azurite, network, settings| {
+        let product = Store { host: network, settings }.product().unwrap();
+        let expected = format!("Azure Blob Storage at {}, container replication (Azurite-Blob/", azurite.url);
+        assert!(product.starts_with(&expected) && product.contains("version 20"), "{product}");
+    });
+}
+
+#[test]
+fn a_thousand_keys_and_more_are_listed_in_pages_and_deleted() {
+    with_container(|_, network, settings| {
+        let store = Store { host: network, settings };
+        let keys: Vec<String> = (0..1003).map(|n| format!("k/{n:05}")).collect();
+        for key in &keys {
+            store.put(key, &sealed(b"x")).unwrap();
+        }
+        let first = store.entries("k/", None).unwrap();
+        let second = store.entries("k/", Some(first.next.as_deref().unwrap())).unwrap();
+        assert_eq!((first.entries.len(), second.entries.len(), second.next), (1000, 3, None));
+        let listed: Vec<String> = first.entries.into_iter().chain(second.entries).map(|entry| entry.key).collect();
+        assert_eq!(listed, keys);
+        for batch in keys.chunks(1000) {
+            assert!(store.delete(batch).unwrap().iter().all(Result::is_ok));
+        }
+        assert_eq!(store.entries("", None).unwrap().entries, []);
+    });
+}

@@ -1,0 +1,84 @@
+//! Azurite as a process: the emulator of Azure Blob Storage that Microsoft writes, with one account of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::parts;
+use crate::setup::{Setup, secret_file};
+use crate::site::Site;
+
+const ACCOUNT: &str = "transload1";
+/// As the portal shows a key, and as the operator puts it into a file.
+const KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0";
+const CONTAINER: &str = "replication";
+
+/// A running emulator with an empty container; it dies with this value.
+pub struct Azurite {
+    child: Child,
+    // It is told to be silent, but what it says all the same must have somewhere to go.
+    _said: BufReader<ChildStdout>,
+    pub url: String,
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Azurite {
+    /// Starts one below the folder; `None` where the program is not there.
+    pub fn start(folder: &Path) -> Option<Azurite> {
+        let mut command = Command::new(parts::foreign("TRANSLOAD_AZURITE")?);
+        // Port 0: the system chooses a free one, and the emulator says which. Without --disableTelemetry it reports to its makers.
+        command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--silent", "--disableTelemetry", "--location"]).arg(folder);
+        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("Azurite starts");
+        let mut said = BufReader::new(child.stdout.take().expect("piped"));
+        let url =
+            said.by_ref().lines().map_while(Result::ok).find_map(|line| line.split_once("listens on ").map(|(_, url)| url.to_owned()));
+        let azurite = Azurite { child, _said: said, url: url.unwrap_or_default().trim().to_owned() };
+        assert!(!azurite.url.is_empty(), "Azurite ended before it said where it listens");
+        azurite.make_container();
+        Some(azurite)
+    }
+
+    /// An agent whose store is this emulator.
+    pub fn setup(&self, site: &Site, vms: &[&str]) -> Setup {
+        let key = secret_file(&site.folder().join("azure.account-key"), KEY);
+        let url = &self.url;
+        let sink = format!(
+            "[sink]\nname = \"store\"\nplugin = \"storage-azure\"\nsecrets = {{ account-key = {key:?} }}\n\
+             config = {{ endpoint = \"{url}\", account = \"{ACCOUNT}\", container = \"{CONTAINER}\", prefix = \"site a\", addressing = \"path\" }}\n\
+             [[sink.endpoint]]\norigin = \"{url}\"\nplaintext = true\n"
+        );
+        Setup { sink, ..site.setup(vms) }
+    }
+
+    /// Signed by hand: this is an opinion of its own. Azurite does not look at the date.
+    fn make_container(&self) {
+        let (date, version) = ("Sun, 30 Aug 2015 12:36:00 GMT", "2021-12-02");
+        let own = format!("x-ms-date:{date}\nx-ms-version:{version}");
+        let to_sign = format!("PUT\n\n\n\n\n\n\n\n\n\n\n\n{own}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("it is base64")).expect("any length will do");
+        mac.update(to_sign.as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let authority = self.url.trim_start_matches("http://");
+        let request = format!(
+            "PUT /{ACCOUNT}/{CONTAINER}?restype=container HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\
+             x-ms-date: {date}\r\nx-ms-version: {version}\r\nAuthorization: SharedKey {ACCOUNT}:{signature}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(authority).expect("it listens");
+        let mut answer = String::new();
+        stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 201"), "the container is made: {answer}");
+    }
+}
