@@ -155,7 +155,7 @@ impl Walk {
         if self.any_failed(&config.sink.name) {
             return;
         }
-        let fix = "Check the access key, the secret file, the bucket's name and its policy.";
+        let fix = "Check the access key or account, the secret file, and the name and policy of the bucket or container.";
         let described = self.step(&format!("{}: describe", config.sink.name), fix, plugin.describe()).await;
         if described.is_some_and(|described| described.create == CreateGuarantee::Advisory) {
             self.note(
@@ -181,7 +181,7 @@ impl Walk {
         let random = Random::from_system();
         let key = format!("probe/{:016x}", random.number());
         let body = crate::log::seal::probe_body(&random);
-        let fix = "Create the bucket or correct its name, and allow the agent to create objects in it (s3:PutObject).";
+        let fix = "Create the bucket or container, or correct its name, and allow the agent to create objects in it (on S3: s3:PutObject).";
         if self.step(&format!("{name}: create"), fix, sink.put(&key, body.clone())).await.is_none() {
             return;
         }
@@ -198,14 +198,14 @@ impl Walk {
             let got = sink.get(&key, Some(Extent::new(1, 2))).await?;
             if got[..] == body.whole()[1..3] { Ok(()) } else { Err(Fault::corrupt("the store gave other bytes than were written")) }
         };
-        self.step(&format!("{name}: read a part"), "Allow the agent to read objects here (s3:GetObject).", part).await;
+        self.step(&format!("{name}: read a part"), "Allow the agent to read objects here (on S3: s3:GetObject).", part).await;
         let listed = async {
             let page = sink.entries("probe/", None).await?;
             if page.entries.iter().any(|entry| entry.key == key) { Ok(()) } else { Err(Fault::not_found("the object is not listed")) }
         };
-        self.step(&format!("{name}: list"), "Allow the agent to list the bucket (s3:ListBucket).", listed).await;
+        self.step(&format!("{name}: list"), "Allow the agent to list the bucket (on S3: s3:ListBucket).", listed).await;
         let deleted = async { sink.delete(std::slice::from_ref(&key)).await?.remove(0) };
-        self.step(&format!("{name}: delete"), "Allow the agent to delete objects here (s3:DeleteObject).", deleted).await;
+        self.step(&format!("{name}: delete"), "Allow the agent to delete objects here (on S3: s3:DeleteObject).", deleted).await;
     }
 
     // ---- sources ----

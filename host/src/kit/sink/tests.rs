@@ -117,7 +117,7 @@ impl Sink for Store {
         let mut asked = self.asked.lock().unwrap();
         let times = asked.entry(cursor.clone()).or_default();
         *times += 1;
-        if self.twist == Twist::PagesMove && cursor.is_some() && prefix.ends_with("many/") && *times % 2 == 0 {
+        if self.twist == Twist::PagesMove && cursor.is_some() && prefix.ends_with("many/") && times.is_multiple_of(2) {
             entries.remove(0);
         }
         Ok(EntriesPage { entries, next })
@@ -170,7 +170,8 @@ async fn each_broken_twin_fails_at_its_claim() {
         (Twist::NeverEnds, &[10]),
         (Twist::PagesMove, &[11]),
         (Twist::FolderPrefix, &[12]),
-        (Twist::MissingIsAFault, &[13]),
+        // What was deleted at 13 is deleted once more at 14.
+        (Twist::MissingIsAFault, &[13, 14]),
         (Twist::DeletesTheFirst, &[14]),
     ] {
         let (all, _) = judged(twist).await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use e2e::azurite::Azurite;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
 use lab::vcenter::{DiskSpec, VmSpec};
@@ -108,12 +109,19 @@ async fn a_broken_plugin_is_said_to_be_broken_and_disturbs_no_other() {
     }
 }
 
-/// The conformance kit, on a server that others wrote. The lab's knows no key of more than some 150 bytes.
+/// The conformance kit, on servers that others wrote. The lab's knows no key of more than some 150 bytes.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_s3_plugin_holds_every_claim_of_a_sink() {
+async fn the_sinks_of_this_repository_hold_every_claim() {
     let site = Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(12 * MIB, 1_000_000)])]).await;
-    let Some(weed) = Weed::start(site.folder()).await else { return };
-    let setup = weed.setup(&site, &weed.tls, "tls", &["db01"]);
+    if let Some(weed) = Weed::start(site.folder()).await {
+        holds_every_claim(&weed.setup(&site, &weed.tls, "tls", &["db01"]));
+    }
+    if let Some(azurite) = Azurite::start(site.folder()) {
+        holds_every_claim(&azurite.setup(&site, &["db01"]));
+    }
+}
+
+fn holds_every_claim(setup: &Setup) {
     setup.write();
     let said = setup.run(&["plugin", "test", "--json"]);
     let claims = said.json();
