@@ -21,9 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::alone;
 use crate::ends::Line;
+use crate::{alone, corpus};
 
+/// What the disk behind the line is made of, over and over again.
+const TILE: usize = 64 << 20;
 /// Bytes that travel together.
 const PARCEL: usize = 64 << 10;
 const LATE: Duration = Duration::from_millis(5);
@@ -60,9 +62,11 @@ pub async fn serve(line: Line) -> Result<()> {
     let (store, front) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
     let behind = store.local_addr()?;
     println!("{}", json!({ "store": behind.port(), "line": front.local_addr()?.port() }));
+    let disk = Arc::new(corpus::half(TILE).image);
     tokio::spawn(async move {
         while let Ok((stream, _)) = store.accept().await {
-            tokio::spawn(async move { drop(answer(stream).await) });
+            let disk = disk.clone();
+            tokio::spawn(async move { drop(answer(stream, &disk).await) });
         }
     });
     let rate = Arc::new(Mutex::new(Instant::now()));
@@ -125,13 +129,14 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, line: Line, rate
     tokio::join!(reading, writing);
 }
 
-/// HTTP/1.1 as far as an object store is asked for it here: a PUT is read and forgotten, there is nothing to GET.
-async fn answer(stream: TcpStream) -> Result<()> {
+/// HTTP/1.1 as far as it is asked for here: a PUT is read and forgotten, a range of the disk is what stands there in the tile that it is
+/// made of, and there is nothing else to GET.
+async fn answer(stream: TcpStream, disk: &[u8]) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufStream::with_capacity(PARCEL, 1024, stream);
     let mut skipped = vec![0; PARCEL];
     loop {
-        let (mut method, mut length) = (String::new(), 0_usize);
+        let (mut method, mut length, mut range) = (String::new(), 0_usize, None);
         loop {
             let mut text = String::new();
             if stream.read_line(&mut text).await? == 0 {
@@ -143,6 +148,10 @@ async fn answer(stream: TcpStream) -> Result<()> {
             if let Some(value) = text.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse()?;
             }
+            if let Some(value) = text.to_ascii_lowercase().strip_prefix("range: bytes=") {
+                let (from, to) = value.trim().split_once('-').context("a range has two ends")?;
+                range = Some((from.parse::<usize>()?, to.parse::<usize>()? + 1));
+            }
             if text == "\r\n" {
                 break;
             }
@@ -151,6 +160,22 @@ async fn answer(stream: TcpStream) -> Result<()> {
             let part = length.min(PARCEL);
             stream.read_exact(&mut skipped[..part]).await?;
             length -= part;
+        }
+        if let Some((from, to)) = range {
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes {from}-{}/*\r\ncontent-length: {}\r\n\r\n",
+                to - 1,
+                to - from
+            );
+            stream.write_all(head.as_bytes()).await?;
+            let mut at = from;
+            while at < to {
+                let (place, end) = (at % disk.len(), (at + disk.len() - at % disk.len()).min(to));
+                stream.write_all(&disk[place..place + (end - at)]).await?;
+                at = end;
+            }
+            stream.flush().await?;
+            continue;
         }
         const NOTHING: &str = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>It forgets.</Message></Error>";
         let said = match method.as_str() {

@@ -1,21 +1,25 @@
 //! Part `line`: how much of a long line one disk uses, against eight plain streams through the same line; and what the boundary to the
 //! plugin costs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use transload::log::sink::Sink;
-use transload::model::DiskSize;
+use transload::model::{DiskSize, Extent, Fault};
+use transload::net::{CONNECTIONS_MAX, Client};
 use transload::pipeline::limits::Copies;
+use transload::pipeline::source::ByteSource;
 
 use crate::Arguments;
 use crate::clock::{Watch, median};
 use crate::corpus;
-use crate::ends::{Keep, Line, MemorySource, MemoryStore};
+use crate::ends::{Cut, Keep, Line, MemorySource, MemoryStore};
 use crate::engine::{self, DiskCycle, plain};
 use crate::far::Far;
 use crate::plugin;
@@ -25,23 +29,31 @@ const MIB: u64 = 1 << 20;
 /// What a stream has on its way: what Linux grants a connection that it knows to be long.
 const WINDOW: u64 = 2 * MIB;
 const STREAMS: usize = 8;
+/// What an operator gives an `[[endpoint]]` so far away: a stream brings a window in a round trip and then waits for another one.
+const CONNECTIONS_FAR: usize = 32;
 /// Long enough that filling and emptying the line is little of it.
 const COPIED: u64 = 2560 * MIB;
 
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     for milliseconds in [20, 100] {
         let line = Line { round_trip: Duration::from_millis(milliseconds), window: WINDOW };
-        let (mut use_of, mut ours_at, mut theirs_at) = (Vec::new(), Vec::new(), Vec::new());
+        let mut of_line: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        let mut theirs_at = Vec::new();
         for _ in 0..arguments.rounds {
             let far = Far::start(line)?;
             let theirs = arguments.runtime.block_on(plain_streams(&far.line))?;
-            let ours = arguments.runtime.block_on(one_disk(&far.line, line))?;
-            use_of.push(ours / theirs);
-            ours_at.push(ours);
             theirs_at.push(theirs);
+            for connections in [CONNECTIONS_MAX, CONNECTIONS_FAR] {
+                let ours = arguments.runtime.block_on(one_disk(&far.line, connections))?;
+                of_line.entry(connections).or_default().push(ours / theirs);
+            }
         }
-        report.ratio(&format!("link_use_{milliseconds}ms"), median(use_of));
-        report.ratio(&format!("link_{milliseconds}ms_mib_s"), median(ours_at));
+        for (connections, of_line) in of_line {
+            report.ratio(&format!("link_use_{milliseconds}ms_{connections}_connections"), median(of_line.clone()));
+            if connections == CONNECTIONS_FAR {
+                report.ratio(&format!("link_use_{milliseconds}ms"), median(of_line));
+            }
+        }
         report.ratio(&format!("link_{milliseconds}ms_plain_mib_s"), median(theirs_at));
     }
     boundary(arguments, report)
@@ -67,13 +79,50 @@ async fn plain_streams(at: &str) -> Result<f64> {
     Ok(engine::mib((STREAMS * EACH) as u64) / watch.stop().wall)
 }
 
-/// MiB of sealed bytes per second that one disk brings over the line, from a source as far away.
-async fn one_disk(at: &str, line: Line) -> Result<f64> {
-    let sink = plugin::s3(&format!("http://{at}"), "bucket").await?;
+/// A disk behind HTTP ranges, asked for as plugins' lazy ranges are: with a seat for each, over the same line as the store.
+#[derive(Clone)]
+struct FarDisk {
+    client: Arc<Client>,
+    url: String,
+    extent: Extent,
+}
+
+impl Cut for FarDisk {
+    fn cut(&self, extent: Extent) -> Box<dyn ByteSource> {
+        Box::new(FarDisk { extent, ..self.clone() })
+    }
+}
+
+#[async_trait]
+impl ByteSource for FarDisk {
+    fn length(&self) -> u64 {
+        self.extent.length
+    }
+
+    async fn fetch(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+        let _seat = self.client.seat().await;
+        let from = self.extent.offset + offset;
+        let range = format!("bytes={from}-{}", from + buffer.len() as u64 - 1);
+        let sent = self.client.http().get(&self.url).header("range", range).send().await;
+        let mut response = sent.map_err(|error| Fault::unavailable(error.to_string()))?;
+        let mut filled = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|error| Fault::unavailable(error.to_string()))? {
+            let room = buffer.get_mut(filled..filled + chunk.len()).ok_or_else(|| Fault::corrupt("too much came"))?;
+            room.copy_from_slice(&chunk);
+            filled += chunk.len();
+        }
+        if filled == buffer.len() { Ok(()) } else { Err(Fault::corrupt("too little came")) }
+    }
+}
+
+/// MiB of sealed bytes per second that one disk brings over the line, from a source behind the same line.
+async fn one_disk(at: &str, connections: usize) -> Result<f64> {
+    let url = format!("http://{at}");
+    let sink = plugin::s3(&url, "bucket").await?;
     let log = engine::open_log(Arc::new(sink));
     let size = DiskSize::new(COPIED).map_err(plain)?;
-    let mut source = MemorySource::tiled(Arc::new(corpus::half(64 << 20).image));
-    source.line = Some(line);
+    let source =
+        FarDisk { client: Arc::new(plugin::client_with(&url, connections)?), url: format!("{url}/disk"), extent: Extent::new(0, COPIED) };
     let copied = engine::copy(&log, source, DiskCycle::first(size), &Copies::new(1, engine::usual_limits())).await?;
     Ok(engine::mib(copied.stored) / copied.cost.wall)
 }

@@ -20,7 +20,7 @@ mod trust;
 pub mod tunnel;
 
 pub use client::{Client, basic};
-pub use endpoint::{Endpoint, NoProxy, Plaintext, Proxy, Trust};
+pub use endpoint::{CONNECTIONS_MAX, Endpoint, NoProxy, Plaintext, Proxy, Trust};
 pub use origin::{Origin, Scheme};
 pub use probe::{ProbeFailure, ProbeStep, probe};
 pub use trust::Pin;
