@@ -1,7 +1,8 @@
 //! A page of a listing: every key lies below the prefix that was asked for, and the page that is written of it reads the same.
 
-use storage_s3::listing::{Page, read};
+use storage_s3::listing::read;
 use transload_guest::percent::{Slash, encode};
+use transload_guest::store::Page;
 use transload_guest::xml::escaped;
 
 use crate::Outcome;

@@ -1,44 +1,19 @@
 //! Where a blob lives: endpoint, account, container and key as an origin and a path.
 
+use transload_guest::endpoint::Endpoint;
 use transload_guest::fault::Fault;
 use transload_guest::percent::{Slash, encode};
 
 use crate::settings::{Addressing, Settings};
 
-/// "https" and "acct1.blob.core.windows.net": an origin, without a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub scheme: String,
-    /// As the `Host` header has it: the port is left out when it is the scheme's own.
-    pub authority: String,
-}
-
-impl Endpoint {
-    pub fn parse(url: &str) -> Result<Endpoint, Fault> {
-        let unusable = || {
-            Fault::invalid(format!(
-                "The Azure endpoint {url} is not an origin such as https://ACCOUNT.blob.core.windows.net; an emulator's has no account in \
-                 it either: write that as account, with addressing = \"path\"."
-            ))
-        };
-        let (scheme, rest) = url.split_once("://").ok_or_else(unusable)?;
-        let scheme = scheme.to_ascii_lowercase();
-        let authority = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
-        let own_port = match scheme.as_str() {
-            "https" => ":443",
-            "http" => ":80",
-            _ => return Err(unusable()),
-        };
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            return Err(unusable());
-        }
-        let authority = authority.strip_suffix(own_port).map(str::to_owned).unwrap_or(authority);
-        Ok(Endpoint { scheme, authority })
-    }
-
-    pub fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
-    }
+pub fn endpoint(url: &str) -> Result<Endpoint, Fault> {
+    let unusable = || {
+        Fault::invalid(format!(
+            "The Azure endpoint {url} is not an origin such as https://ACCOUNT.blob.core.windows.net; an emulator's has no account in \
+             it either: write that as account, with addressing = \"path\"."
+        ))
+    };
+    Endpoint::parse(url).ok_or_else(unusable)
 }
 
 /// A request's target, split as the signature needs it.
@@ -115,13 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn only_origins_are_endpoints_and_the_schemes_own_port_is_dropped() {
-        assert_eq!(Endpoint::parse("HTTPS://Acct1.Blob.example.test:443/").unwrap().origin(), "https://acct1.blob.example.test");
-        assert_eq!(Endpoint::parse("http://127.0.0.1:10000").unwrap().authority, "127.0.0.1:10000");
-        for bad in ["acct1.example.test", "ftp://x", "https://", "https://u@x", "https://x?y"] {
-            assert!(Endpoint::parse(bad).is_err(), "{bad}");
-        }
-        let emulator = Endpoint::parse("http://127.0.0.1:10000/devstoreaccount1").unwrap_err();
+    fn an_emulators_endpoint_has_no_account_in_it() {
+        let emulator = endpoint("http://127.0.0.1:10000/devstoreaccount1").unwrap_err();
         assert!(emulator.message.contains("addressing = \"path\""), "{emulator}");
     }
 }

@@ -1,57 +1,17 @@
 //! The component's door: generated types on one side, our own words on the other.
 
-use std::marker::PhantomData;
-
 use transload_guest::bindings::transload::plugin as wit;
+use transload_guest::call::{Call, Sealed};
 use transload_guest::fault::Fault;
-use transload_guest::http::{BodyPart, Extent, Request, Response};
-use transload_guest::imports::{self, Imports, to_fault};
-use transload_guest::ports::{Clock, Http};
+use transload_guest::imports::{self, to_fault};
 
 use crate::bindings::exports::transload::plugin::sink;
-use crate::ports::{AccountKey, Body, Incoming, Transfer};
+use crate::ports::AccountKey;
 use crate::settings::Settings;
 use crate::store::{OBJECT_BYTES_MAX, Store};
 
 /// The secret's name in the manifest.
 const ACCOUNT_KEY: &str = "account-key";
-
-struct Sealed<'a>(&'a wit::bulk::SealedBody);
-
-impl Body for Sealed<'_> {
-    fn length(&self) -> u64 {
-        self.0.length()
-    }
-}
-
-struct Arriving(wit::http::Incoming);
-
-impl Incoming for Arriving {
-    fn status(&self) -> u16 {
-        self.0.status()
-    }
-
-    fn header(&self, name: &str) -> Option<String> {
-        self.0.header(name)
-    }
-
-    fn length(&self) -> Option<u64> {
-        self.0.length()
-    }
-
-    fn fault_body(&self) -> Result<Vec<u8>, Fault> {
-        self.0.fault_body().map_err(imports::fault)
-    }
-}
-
-/// One call of the host's; its bodies live as long.
-struct Call<'a>(PhantomData<&'a ()>);
-
-impl Http for Call<'_> {
-    fn send(&self, request: &Request, body: &[BodyPart]) -> Result<Response, Fault> {
-        Imports.send(request, body)
-    }
-}
 
 impl AccountKey for Call<'_> {
     fn mac(&self, text: &str) -> Result<Vec<u8>, Fault> {
@@ -61,28 +21,8 @@ impl AccountKey for Call<'_> {
     }
 }
 
-impl Clock for Call<'_> {
-    fn now(&self) -> u64 {
-        Imports.now()
-    }
-}
-
-impl<'a> Transfer for Call<'a> {
-    type Body = Sealed<'a>;
-    type Incoming = Arriving;
-
-    fn put(&self, request: &Request, body: &Sealed<'a>) -> Result<Response, Fault> {
-        wit::http::put(&imports::to_request(request), body.0).map(imports::response).map_err(imports::fault)
-    }
-
-    fn get(&self, request: &Request, range: Option<Extent>) -> Result<Arriving, Fault> {
-        let range = range.map(imports::to_extent);
-        wit::http::get(&imports::to_request(request), range).map(Arriving).map_err(imports::fault)
-    }
-}
-
 fn with_store<'a, T>(work: impl FnOnce(&Store<'_, Call<'a>>) -> Result<T, Fault>) -> Result<T, wit::types::Fault> {
-    let run = || work(&Store { host: &Call(PhantomData), settings: &Settings::parse(&imports::config_json())? });
+    let run = || work(&Store { host: &Call::default(), settings: &Settings::parse(&imports::config_json())? });
     run().map_err(to_fault)
 }
 

@@ -1,20 +1,9 @@
 //! One page of List Blobs.
 
 use transload_guest::fault::Fault;
+use transload_guest::store::{Listed, Page};
 use transload_guest::xml::Element;
 use transload_guest::{percent, xml};
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub key: String,
-    pub size: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    pub entries: Vec<Listed>,
-    pub next: Option<String>,
-}
 
 /// Reads a reply. Keys come back without `prefix`, the operator's own part of them.
 pub fn read(body: &[u8], prefix: &str) -> Result<Page, Fault> {

@@ -1,9 +1,9 @@
 //! From a status and an error code to a fault: what happened, in the words of whoever must act.
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use transload_guest::clocks::Clocks;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::retry_after_ms;
+use transload_guest::words::explained;
 use transload_guest::xml;
 
 use crate::settings::Settings;
@@ -12,8 +12,6 @@ use crate::settings::Settings;
 const SKEW_SECONDS_MAX: i64 = 15 * 60;
 /// Where Azure blames the date, a difference that a person can see is enough.
 const SKEW_SECONDS_BLAMED: i64 = 60;
-/// An error's code and message may be long and may quote the request; the first words are enough.
-const WORDS_MAX: usize = 200;
 
 /// What Azure said when it did not do what was asked. `code` is empty when it gave none.
 #[derive(Debug, Default)]
@@ -22,16 +20,9 @@ pub struct Refusal {
     pub code: String,
     pub message: String,
     pub clocks: Clocks,
-    pub retry_after_ms: Option<u32>,
-}
-
-/// What time it was on either side of a request.
-#[derive(Debug, Default)]
-pub struct Clocks {
-    pub here: Option<Timestamp>,
-    pub there: Option<Timestamp>,
     /// Whether Azure says that the request's date is what it dislikes.
-    pub blamed: bool,
+    pub date_blamed: bool,
+    pub retry_after_ms: Option<u32>,
 }
 
 impl Refusal {
@@ -40,8 +31,7 @@ impl Refusal {
         let mut refusal = Refusal { status, retry_after_ms: retry_after_ms(header("retry-after").as_deref()), ..Refusal::default() };
         // The answer to a HEAD has no body, but this header.
         refusal.code = header("x-ms-error-code").unwrap_or_default();
-        refusal.clocks.here = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
-        refusal.clocks.there = header("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok());
+        refusal.clocks = Clocks::read(now, header("date").as_deref());
         if let Ok(document) = xml::parse(body)
             && document.name == "Error"
         {
@@ -51,7 +41,7 @@ impl Refusal {
             }
             // Further lines are the request's number and the time.
             refusal.message = text("Message").lines().next().unwrap_or_default().to_owned();
-            refusal.clocks.blamed = text("AuthenticationErrorDetail").to_ascii_lowercase().contains("date header");
+            refusal.date_blamed = text("AuthenticationErrorDetail").to_ascii_lowercase().contains("date header");
         }
         refusal
     }
@@ -88,8 +78,8 @@ impl Refusal {
             "" => self.status == 403,
             _ => false,
         };
-        let difference_max = if self.clocks.blamed { SKEW_SECONDS_BLAMED } else { SKEW_SECONDS_MAX };
-        is_login && self.clocks.ahead().map_or(self.clocks.blamed, |ahead| ahead.abs() >= difference_max)
+        let difference_max = if self.date_blamed { SKEW_SECONDS_BLAMED } else { SKEW_SECONDS_MAX };
+        is_login && self.clocks.ahead().map_or(self.date_blamed, |ahead| ahead.abs() >= difference_max)
     }
 
     fn sentence(&self, settings: &Settings, what: &str, kind: FaultKind) -> String {
@@ -125,43 +115,6 @@ impl Refusal {
             },
             code => format!("{store} could not {what} in container {container}: {}.", explained(code, &self.message)),
         }
-    }
-}
-
-impl Clocks {
-    /// Seconds that this side's clock is ahead of the other's.
-    fn ahead(&self) -> Option<i64> {
-        Some(self.here?.as_second() - self.there?.as_second())
-    }
-
-    fn sentence(&self, store: &str) -> String {
-        let here = self.here.map_or_else(|| "an unknown time".to_owned(), shown);
-        match (self.ahead(), self.there) {
-            (Some(ahead), Some(there)) => format!(
-                "{store} refused the request because the clocks differ: this machine's is {} {} (here it was {here}, there {}). Set this \
-                 machine's clock by NTP, or the store's if that is the wrong one.",
-                span(ahead),
-                if ahead > 0 { "ahead" } else { "behind" },
-                shown(there)
-            ),
-            _ => format!(
-                "{store} refused the request because its clock and this machine's differ too much: here it was {here}; it did not say what \
-                 time it has. Set this machine's clock by NTP, or the store's if that is the wrong one."
-            ),
-        }
-    }
-}
-
-fn shown(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// "3 h 0 min"; a difference that is spoken of is never one of seconds.
-fn span(seconds: i64) -> String {
-    let minutes = (seconds.abs() + 30) / 60;
-    match minutes / 60 {
-        0 => format!("{minutes} min"),
-        hours => format!("{hours} h {} min", minutes % 60),
     }
 }
 
@@ -217,20 +170,6 @@ fn kind_of_status(status: u16) -> FaultKind {
         300..=499 => FaultKind::Invalid,
         500..=599 => FaultKind::Unavailable,
         _ => FaultKind::Corrupt,
-    }
-}
-
-/// Azure's own words, as far as they are shown to anybody.
-pub fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect::<String>().trim().to_owned()
-}
-
-/// "BlobArchived (This operation is not permitted on an archived blob)".
-fn explained(code: &str, message: &str) -> String {
-    let (code, message) = (short(code), short(message));
-    match message.trim_end_matches('.') {
-        message if message.is_empty() || message == code => code,
-        message => format!("{code} ({message})"),
     }
 }
 

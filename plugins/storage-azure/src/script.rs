@@ -10,8 +10,9 @@ use sha2::Sha256;
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Request, Response};
 use transload_guest::ports::{Clock, Http};
+use transload_guest::store::{Body, Incoming, Transfer};
 
-use crate::ports::{AccountKey, Body, Incoming, Transfer};
+use crate::ports::AccountKey;
 use crate::settings::Settings;
 
 pub fn settings() -> Settings {

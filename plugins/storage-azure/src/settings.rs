@@ -1,9 +1,10 @@
 //! The operator's settings for one container. Unknown keys are refused: a typing mistake must not become a default.
 
 use serde::Deserialize;
+use transload_guest::endpoint::Endpoint;
 use transload_guest::fault::Fault;
 
-use crate::address::Endpoint;
+use crate::address::endpoint;
 
 /// A blob's name has at most 1,024 characters; the host's keys take 512 of them, and a slash one.
 const PREFIX_BYTES_MAX: usize = 511;
@@ -50,7 +51,7 @@ impl Settings {
             return Err(wrong("container must be 3 to 63 lower-case letters, digits and single hyphens between them"));
         }
         Ok(Settings {
-            endpoint: Endpoint::parse(&written.endpoint)?,
+            endpoint: endpoint(&written.endpoint)?,
             prefix: prefix(&written.prefix)?,
             account: written.account,
             container: written.container,

@@ -2,11 +2,13 @@
 
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{Extent, Method, Request, Response};
+use transload_guest::store::{Body as _, Incoming as _, Page, exact, past_end};
+use transload_guest::words::short;
 
 use crate::address::Target;
-use crate::listing::{self, Page};
-use crate::ports::{Body, Host, Incoming};
-use crate::refusal::{Refusal, short};
+use crate::listing;
+use crate::ports::Host;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::sign::{Draft, VERSION, sign};
 
@@ -146,20 +148,6 @@ impl<H: Host> Store<'_, H> {
 /// Whether a fault is the account's, the container's or the line's, and no single blob's.
 fn befalls_all(kind: FaultKind) -> bool {
     matches!(kind, FaultKind::Auth | FaultKind::NotFound | FaultKind::Throttled | FaultKind::Unavailable)
-}
-
-/// Azure shortens a range that reaches past the end instead of refusing it.
-fn exact(key: &str, range: Extent, incoming: &impl Incoming) -> Result<(), Fault> {
-    match incoming.length() {
-        Some(length) if length == range.length => Ok(()),
-        Some(length) if length < range.length => Err(past_end(key, range)),
-        Some(length) => Err(Fault::corrupt(format!("{} bytes of {key} were asked for and {length} are coming.", range.length))),
-        None => Err(Fault::corrupt(format!("The store did not say how many bytes of {key} are coming."))),
-    }
-}
-
-fn past_end(key: &str, range: Extent) -> Fault {
-    Fault::invalid(format!("The range of {} bytes from {} reaches past the end of {key}.", range.length, range.offset))
 }
 
 #[cfg(test)]

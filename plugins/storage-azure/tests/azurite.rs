@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use storage_azure::address::Target;
-use storage_azure::ports::{AccountKey, Body, Incoming, Transfer};
+use storage_azure::ports::AccountKey;
 use storage_azure::settings::Settings;
 use storage_azure::sign::{Draft, sign};
 use storage_azure::store::Store;
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
 use transload_guest::ports::{Clock, Http};
+use transload_guest::store::{Body, Incoming, Transfer};
 
 const ACCOUNT: &str = "transload1";
 const KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0";

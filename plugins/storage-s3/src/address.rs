@@ -1,39 +1,14 @@
 //! Where an object lives: endpoint, bucket and key as a host name and a path.
 
+use transload_guest::endpoint::Endpoint;
 use transload_guest::fault::Fault;
 use transload_guest::percent::{Slash, encode};
 
 use crate::settings::{Addressing, Settings};
 
-/// "https" and "s3.example.test:9000": an origin, without a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub scheme: String,
-    /// As the `Host` header has it: the port is left out when it is the scheme's own.
-    pub authority: String,
-}
-
-impl Endpoint {
-    pub fn parse(url: &str) -> Result<Endpoint, Fault> {
-        let unusable = || Fault::invalid(format!("The S3 endpoint {url} is not an origin such as https://s3.example.test."));
-        let (scheme, rest) = url.split_once("://").ok_or_else(unusable)?;
-        let scheme = scheme.to_ascii_lowercase();
-        let authority = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
-        let own_port = match scheme.as_str() {
-            "https" => ":443",
-            "http" => ":80",
-            _ => return Err(unusable()),
-        };
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            return Err(unusable());
-        }
-        let authority = authority.strip_suffix(own_port).map(str::to_owned).unwrap_or(authority);
-        Ok(Endpoint { scheme, authority })
-    }
-
-    pub fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
-    }
+pub fn endpoint(url: &str) -> Result<Endpoint, Fault> {
+    let unusable = || Fault::invalid(format!("The S3 endpoint {url} is not an origin such as https://s3.example.test."));
+    Endpoint::parse(url).ok_or_else(unusable)
 }
 
 /// A request's target, split as the signature needs it.
@@ -113,11 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_origins_are_endpoints_and_the_schemes_own_port_is_dropped() {
-        assert_eq!(Endpoint::parse("HTTPS://S3.Example.test:443/").unwrap().origin(), "https://s3.example.test");
-        assert_eq!(Endpoint::parse("http://[::1]:9000").unwrap().authority, "[::1]:9000");
-        for bad in ["s3.example.test", "ftp://x", "https://", "https://x/y", "https://u@x", "https://x?y"] {
-            assert!(Endpoint::parse(bad).is_err(), "{bad}");
-        }
+    fn an_endpoint_with_more_than_an_origin_is_refused_with_an_example() {
+        assert!(endpoint("https://x/y").unwrap_err().message.contains("https://s3.example.test"));
     }
 }

@@ -1,17 +1,15 @@
 //! From a status and an error document to a fault: what happened, in the words of whoever must act.
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use transload_guest::clocks::Clocks;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::retry_after_ms;
+use transload_guest::words::{explained, short};
 use transload_guest::xml;
 
 use crate::settings::Settings;
 
 /// A signature is good for a quarter of an hour on either side of the store's clock.
 const SKEW_SECONDS_MAX: i64 = 15 * 60;
-/// An error's code and message may be long and may quote the request; the first words are enough.
-const WORDS_MAX: usize = 200;
 
 /// What a store said when it did not do what was asked. `code` is empty when there was no body to read (HEAD has none).
 #[derive(Debug, Default)]
@@ -24,20 +22,12 @@ pub struct Refusal {
     pub retry_after_ms: Option<u32>,
 }
 
-/// What time it was on either side of a request.
-#[derive(Debug, Default)]
-pub struct Clocks {
-    pub here: Option<Timestamp>,
-    pub there: Option<Timestamp>,
-}
-
 impl Refusal {
     /// `now`: seconds of this side's clock, which the request was signed by.
     pub fn read(status: u16, header: impl Fn(&str) -> Option<String>, body: &[u8], now: u64) -> Refusal {
         let mut refusal = Refusal { status, retry_after_ms: retry_after_ms(header("retry-after").as_deref()), ..Refusal::default() };
         refusal.region = header("x-amz-bucket-region").unwrap_or_default();
-        refusal.clocks.here = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
-        refusal.clocks.there = header("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(&date).ok());
+        refusal.clocks = Clocks::read(now, header("date").as_deref());
         if let Ok(document) = xml::parse(body)
             && document.name == "Error"
         {
@@ -116,43 +106,6 @@ impl Refusal {
     }
 }
 
-impl Clocks {
-    /// Seconds that this side's clock is ahead of the other's.
-    fn ahead(&self) -> Option<i64> {
-        Some(self.here?.as_second() - self.there?.as_second())
-    }
-
-    fn sentence(&self, store: &str) -> String {
-        let here = self.here.map_or_else(|| "an unknown time".to_owned(), shown);
-        match (self.ahead(), self.there) {
-            (Some(ahead), Some(there)) if ahead.abs() >= 60 => format!(
-                "{store} refused the request because the clocks differ: this machine's is {} {} (here it was {here}, there {}). Set this \
-                 machine's clock by NTP, or the store's if that is the wrong one.",
-                span(ahead),
-                if ahead > 0 { "ahead" } else { "behind" },
-                shown(there)
-            ),
-            _ => format!(
-                "{store} refused the request because its clock and this machine's differ too much: here it was {here}; it did not say what \
-                 time it has. Set this machine's clock by NTP, or the store's if that is the wrong one."
-            ),
-        }
-    }
-}
-
-fn shown(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// "3 h 0 min"; a difference that a store refuses is never one of seconds.
-fn span(seconds: i64) -> String {
-    let minutes = (seconds.abs() + 30) / 60;
-    match minutes / 60 {
-        0 => format!("{minutes} min"),
-        hours => format!("{hours} h {} min", minutes % 60),
-    }
-}
-
 /// The one table from S3's codes to our vocabulary. What is not in it is judged by its status.
 fn kind_of_code(code: &str) -> Option<FaultKind> {
     Some(match code {
@@ -205,20 +158,6 @@ fn kind_of_status(status: u16) -> FaultKind {
         300..=499 => FaultKind::Invalid,
         500..=599 => FaultKind::Unavailable,
         _ => FaultKind::Corrupt,
-    }
-}
-
-/// A store's own words, as far as they are shown to anybody.
-fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect::<String>().trim().to_owned()
-}
-
-/// "NoSuchKey (The specified key does not exist)"; some stores send the code alone, or say it twice.
-fn explained(code: &str, message: &str) -> String {
-    let (code, message) = (short(code), short(message));
-    match message.trim_end_matches('.') {
-        message if message.is_empty() || message == code => code,
-        message => format!("{code} ({message})"),
     }
 }
 

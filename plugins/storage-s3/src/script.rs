@@ -8,8 +8,8 @@ use sha2::Sha256;
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Request, Response};
 use transload_guest::ports::{Clock, Http, Secrets};
+use transload_guest::store::{Body, Digest, Digests, Incoming, Transfer};
 
-use crate::ports::{Body, Digest, Incoming, Transfer};
 use crate::settings::Settings;
 
 pub fn settings() -> Settings {
@@ -38,7 +38,9 @@ impl Body for Sealed {
     fn length(&self) -> u64 {
         self.0.len() as u64
     }
+}
 
+impl Digests for Sealed {
     fn digest(&self, digest: Digest) -> Result<Vec<u8>, Fault> {
         use sha2::Digest as _;
         Ok(match digest {

@@ -1,9 +1,10 @@
 //! The operator's settings for one bucket. Unknown keys are refused: a typing mistake must not become a default.
 
 use serde::Deserialize;
+use transload_guest::endpoint::Endpoint;
 use transload_guest::fault::Fault;
 
-use crate::address::Endpoint;
+use crate::address::endpoint;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,7 +98,7 @@ impl Settings {
         }
         let trimmed = written.prefix.trim_matches('/');
         Ok(Settings {
-            endpoint: Endpoint::parse(&written.endpoint)?,
+            endpoint: endpoint(&written.endpoint)?,
             prefix: if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") },
             region: written.region,
             bucket: written.bucket,

@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
+use transload_guest::store::{Body as _, Digest, Digests as _, Incoming as _, Page, exact, past_end};
 
 use crate::address::Target;
-use crate::listing::{self, Page};
-use crate::ports::{Body, Digest, Host, Incoming};
+use crate::listing;
+use crate::ports::Host;
 use crate::refusal::Refusal;
 use crate::removal;
 use crate::settings::{Checksum, Payload, Settings};
@@ -140,20 +141,6 @@ impl<H: Host> Store<'_, H> {
         let header = |name: &str| response.header(name).map(str::to_owned);
         Refusal::read(response.status, header, &response.body, self.host.now()).fault(self.settings, what)
     }
-}
-
-/// S3 shortens a range that reaches past the end instead of refusing it.
-fn exact(key: &str, range: Extent, incoming: &impl Incoming) -> Result<(), Fault> {
-    match incoming.length() {
-        Some(length) if length == range.length => Ok(()),
-        Some(length) if length < range.length => Err(past_end(key, range)),
-        Some(length) => Err(Fault::corrupt(format!("{} bytes of {key} were asked for and {length} are coming.", range.length))),
-        None => Err(Fault::corrupt(format!("The store did not say how many bytes of {key} are coming."))),
-    }
-}
-
-fn past_end(key: &str, range: Extent) -> Fault {
-    Fault::invalid(format!("The range of {} bytes from {} reaches past the end of {key}.", range.length, range.offset))
 }
 
 #[cfg(test)]

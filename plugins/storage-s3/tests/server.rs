@@ -7,13 +7,13 @@ use std::io::Write;
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use storage_s3::address::Target;
-use storage_s3::ports::{Body, Digest, Incoming, Transfer};
 use storage_s3::settings::{Checksum, Payload, Settings};
 use storage_s3::sign::{Signer, UNSIGNED, moment};
 use storage_s3::store::Store;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
 use transload_guest::ports::{Clock, Http, Secrets};
+use transload_guest::store::{Body, Digest, Digests, Incoming, Transfer};
 
 /// What the host does for the plugin.
 struct Network {
@@ -83,7 +83,9 @@ impl Body for Sealed {
     fn length(&self) -> u64 {
         self.0.len() as u64
     }
+}
 
+impl Digests for Sealed {
     fn digest(&self, digest: Digest) -> Result<Vec<u8>, Fault> {
         let wrong = self.1.clone();
         Ok(match digest {

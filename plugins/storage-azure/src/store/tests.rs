@@ -65,7 +65,7 @@ fn a_lost_race_is_a_conflict_and_a_container_that_goes_away_is_none() {
 #[test]
 fn a_body_larger_than_one_request_takes_is_refused_before_a_packet_leaves() {
     struct Huge;
-    impl Body for Huge {
+    impl transload_guest::store::Body for Huge {
         fn length(&self) -> u64 {
             OBJECT_BYTES_MAX + 1
         }
@@ -86,7 +86,7 @@ fn a_body_larger_than_one_request_takes_is_refused_before_a_packet_leaves() {
             panic!("nothing to sign")
         }
     }
-    impl crate::ports::Transfer for Deaf {
+    impl transload_guest::store::Transfer for Deaf {
         type Body = Huge;
         type Incoming = crate::script::Reply;
         fn put(&self, _: &Request, _: &Huge) -> Result<Response, Fault> {

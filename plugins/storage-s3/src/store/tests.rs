@@ -53,10 +53,12 @@ fn a_lost_race_is_a_conflict_and_an_undecided_one_is_asked_again() {
 #[test]
 fn a_body_larger_than_one_request_takes_is_refused_before_a_packet_leaves() {
     struct Huge;
-    impl Body for Huge {
+    impl transload_guest::store::Body for Huge {
         fn length(&self) -> u64 {
             OBJECT_BYTES_MAX + 1
         }
+    }
+    impl transload_guest::store::Digests for Huge {
         fn digest(&self, _: Digest) -> Result<Vec<u8>, Fault> {
             panic!("nothing to digest")
         }
@@ -77,7 +79,7 @@ fn a_body_larger_than_one_request_takes_is_refused_before_a_packet_leaves() {
             0
         }
     }
-    impl crate::ports::Transfer for Deaf {
+    impl transload_guest::store::Transfer for Deaf {
         type Body = Huge;
         type Incoming = crate::script::Reply;
         fn put(&self, _: &Request, _: &Huge) -> Result<Response, Fault> {
