@@ -139,6 +139,7 @@ impl Agent {
                 sources.insert(source.name.clone(), Arc::new(PersistentSource::new(Arc::new(plugin), clock.clone())));
             }
         }
+        host.forget_unused_code();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let sink = Arc::new(PersistentSink::new(Arc::new(sink), clock.clone()));
         let (unlock, random) = (unlock(&config.key)?, Random::from_system());

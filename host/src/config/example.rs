@@ -3,7 +3,7 @@
 pub(super) const EXAMPLE: &str = r#"# Transload. `transload check` tries everything in this file and changes nothing.
 # Sizes and times carry their unit: "64 MiB", "2 s", "12 h". Relative paths count from the folder of this file.
 
-# Journal, digest tables and spool.
+# Journal, digest tables, spool, approvals of plugins.
 state = "/var/lib/transload"
 
 # both: one process sends and receives. On a large site: gateway here, receiver at the target; they meet in the store only.

@@ -25,7 +25,7 @@ use plugin::PluginText;
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Journal, digest tables, spool.
+    /// Journal, digest tables, spool, approvals and compiled code of plugins.
     pub state: PathBuf,
     pub role: Role,
     /// One folder a plugin.
@@ -171,19 +171,24 @@ fn default_plugins() -> PathBuf {
 }
 
 impl Config {
-    /// Reads and checks the file and everything it names: after this the secrets exist and can be read.
-    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    /// Reads and checks the file alone: what it names need not be there yet.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let failed = |wrong| ConfigError { file: Some(path.to_owned()), wrong };
         let text = std::fs::read_to_string(path).map_err(|error| failed(vec![format!("it cannot be read: {error}")]))?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let config = Config::parse(&text, folder).map_err(|error| failed(error.wrong))?;
+        Config::parse(&text, folder).map_err(|error| failed(error.wrong))
+    }
+
+    /// Reads and checks the file and everything it names: after this the secrets exist and can be read.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let config = Config::read(path)?;
         let mut wrong: Vec<String> = Vec::new();
         for plugin in config.sources.iter().chain([&config.sink]) {
             wrong.extend(plugin.open().err().unwrap_or_default());
         }
         match wrong.is_empty() {
             true => Ok(config),
-            false => Err(failed(wrong)),
+            false => Err(ConfigError { file: Some(path.to_owned()), wrong }),
         }
     }
 

@@ -9,6 +9,7 @@
 //! to the component and the engine that it was made from. What a vendor compiled is never looked at. Nothing here is needed: whatever is
 //! missing, damaged or of another engine is compiled anew, and the folder may be deleted.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -69,6 +70,18 @@ impl CodeCache {
             .ok()
     }
 
+    /// Drops what this start had no use for: the code of older versions of plugins and of the engine.
+    pub(super) fn keep_only<'a>(&self, engine: &Engine, sha256s: impl Iterator<Item = &'a String>) {
+        let Some(place) = &self.0 else { return };
+        let used: BTreeSet<String> = sha256s.map(|sha256| name(engine, sha256)).collect();
+        for entry in std::fs::read_dir(&place.folder).into_iter().flatten().flatten() {
+            let found = entry.file_name().to_string_lossy().into_owned();
+            if found.ends_with(".code") && !used.contains(&found) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Keeps it for the next start. A failure costs time then, and nothing else.
     pub(super) fn store(&self, engine: &Engine, sha256: &str, component: &Component) {
         let Some(place) = &self.0 else { return };
@@ -78,7 +91,7 @@ impl CodeCache {
             place.write(&name, &[&mac, &code]).map_err(|error| error.to_string())
         });
         match written {
-            Ok(()) => place.forget_others(sha256, &name),
+            Ok(()) => {}
             Err(why) => tracing::warn!(name, %why, "a compiled plugin could not be kept; the next start compiles it anew"),
         }
     }
@@ -131,17 +144,6 @@ impl Place {
         parts.iter().try_for_each(|part| file.write_all(part))?;
         drop(file);
         std::fs::rename(new, self.folder.join(name))
-    }
-
-    /// The same component for other engines: an update of the agent leaves these behind.
-    fn forget_others(&self, sha256: &str, name: &str) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let found = entry.file_name();
-            if found.to_string_lossy().starts_with(sha256) && found != name {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
     }
 }
 
@@ -210,13 +212,16 @@ mod tests {
     }
 
     #[test]
-    fn code_for_another_engine_is_replaced() {
+    fn code_that_a_start_had_no_use_for_goes() {
         let (engine, place) = (engine().unwrap(), tempfile::tempdir().unwrap());
         let folder = place.path().join("code");
         let cache = CodeCache::at(&folder);
         let old = folder.join(format!("{SHA256}-0000000000000000.code"));
-        std::fs::write(&old, "from another version").unwrap();
+        std::fs::write(&old, "from another version of the engine").unwrap();
         cache.store(&engine, SHA256, &compiled(&engine));
-        assert!(!old.exists() && cache.load(&engine, SHA256).is_some());
+        cache.store(&engine, "bb22", &compiled(&engine));
+        cache.keep_only(&engine, [SHA256.to_owned()].iter());
+        assert!(!old.exists() && cache.load(&engine, "bb22").is_none());
+        assert!(cache.load(&engine, SHA256).is_some() && CodeCache::at(&folder).load(&engine, SHA256).is_some(), "the key stays");
     }
 }

@@ -69,6 +69,11 @@ impl PluginHost {
         Ok(PluginSink::new(loaded.plugin, control, data))
     }
 
+    /// Called when everything is loaded that this start needs.
+    pub fn forget_unused_code(&self) {
+        self.kept.keep_only(&self.engine, self.compiled.lock().expect("no holder of this lock panics").keys());
+    }
+
     async fn load(&self, config: &PluginConfig, wanted: Kind) -> Result<Loaded, PluginRefused> {
         let refused = |reasons| PluginRefused { plugin: config.name.clone(), reasons, waits: false };
         let package = Package::read(&config.folder).map_err(refused)?;
