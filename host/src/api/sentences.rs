@@ -41,6 +41,13 @@ pub const CHECKED_SAFE: &str = "Nothing was changed and no VM was touched: repli
 /// What comes after a check that found something.
 pub const CHECKED_NEXT: &str = "Do what is said under each step, then check again.";
 
+/// What the verbs for plugins leave behind where they fail.
+pub const PLUGIN_SAFE: &str = "Replicas, recovery points, the source and a running agent are as they were.";
+/// What comes after a plugin that cannot be used as it lies there.
+pub const PLUGIN_NEXT: &str = "`transload plugin inspect NAME` shows what lies there; correct what is named, or install the plugin again.";
+/// What comes after claims that do not hold.
+pub const PLUGIN_TESTED_NEXT: &str = "Keep no replication log there before every claim holds: each that fails says what would be lost.";
+
 /// What comes after a configuration that cannot be used.
 pub fn next_for_configuration(path: &Path) -> String {
     match path.exists() {

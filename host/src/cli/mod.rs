@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::api::command::{Command, Reply};
 use crate::api::sentences::{next_for_configuration, nobody, refusal_at_start};
 use crate::api::socket;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
 
@@ -147,7 +147,11 @@ fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
 }
 
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    Config::load(path).map_err(|error| {
+    usable(path, Config::load(path))
+}
+
+fn usable(path: &Path, config: Result<Config, ConfigError>) -> Result<Config, ExitCode> {
+    config.map_err(|error| {
         eprintln!("transload: {error}\n{}", next_for_configuration(path));
         ExitCode::from(2)
     })

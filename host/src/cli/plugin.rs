@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::agent;
+use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_NEXT};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::driver::retry::PersistentSink;
@@ -62,12 +63,33 @@ struct Found {
     sha256: Option<String>,
     /// What it asks for, one sentence each.
     asks: Vec<String>,
-    /// "none", "good", or why it is not.
-    signature: String,
+    signature: Signature,
     approved_at: Option<String>,
     key: Option<String>,
     /// Why it may not run; none: it may.
     waits: Vec<String>,
+}
+
+/// What is known of a vendor's signature.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Signature {
+    None,
+    /// No key to check it with.
+    Unchecked,
+    Good,
+    Bad(String),
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Signature::None => f.write_str("it is not signed"),
+            Signature::Unchecked => f.write_str("it is signed; no vendor's key was given to check that with"),
+            Signature::Good => f.write_str("it is signed by the vendor"),
+            Signature::Bad(why) => f.write_str(why),
+        }
+    }
 }
 
 impl Found {
@@ -76,11 +98,26 @@ impl Found {
     }
 }
 
-/// What went wrong, and the exit status that says so.
-struct Failed(u8, String);
+/// What went wrong, the exit status that says so, and what comes next.
+struct Failed {
+    code: u8,
+    what: String,
+    next: &'static str,
+}
 
-pub fn main(config: &Path, json: bool, verb: &Verb) -> ExitCode {
-    let config = match super::load(config) {
+impl Failed {
+    fn new(code: u8, what: impl Into<String>) -> Failed {
+        Failed { code, what: what.into(), next: PLUGIN_NEXT }
+    }
+}
+
+pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
+    // Secrets are needed to run a plugin, and not to decide about it.
+    let config = match verb {
+        Verb::Test => super::load(path),
+        _ => super::usable(path, Config::read(path)),
+    };
+    let config = match config {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -95,8 +132,8 @@ pub fn main(config: &Path, json: bool, verb: &Verb) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(code, why)) => {
-            eprintln!("transload: {}", plain(&why));
+        Err(Failed { code, what, next }) => {
+            eprintln!("transload: {}\n{PLUGIN_SAFE}\n{next}", plain(&what));
             ExitCode::from(code)
         }
     }
@@ -130,7 +167,7 @@ impl Desk {
 
     fn inspect(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
         let (found, package) = self.found(name, key_in(key)?.as_ref());
-        let package = package.map_err(|why| Failed(1, why.join("; ")))?;
+        let package = package.map_err(|why| Failed::new(1, why.join("; ")))?;
         let misfits = misfits(&package);
         if self.json {
             print(&serde_json::json!({ "plugin": found, "misfits": misfits }));
@@ -161,7 +198,7 @@ impl Desk {
         }
         match failed.is_empty() {
             true => Ok(()),
-            false => Err(Failed(1, failed.join(". "))),
+            false => Err(Failed::new(1, failed.join(". "))),
         }
     }
 
@@ -192,19 +229,19 @@ impl Desk {
         if self.json {
             print(&serde_json::json!({ "plugin": found, "wrong": wrong }));
         } else if wrong.is_empty() {
-            println!("{} is what was approved, and fits this host. Signature: {}.", plain(name), found.signature);
+            println!("{} is what was approved, and fits this host; {}.", plain(name), found.signature);
         }
         match wrong.is_empty() {
             true => Ok(()),
-            false => Err(Failed(3, format!("{name}: {}", wrong.join("; ")))),
+            false => Err(Failed::new(3, format!("{name}: {}", wrong.join("; ")))),
         }
     }
 
     fn test(&self) -> Result<(), Failed> {
         let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
-        let host = engine.map_err(|error| Failed(1, format!("the plugin engine does not start: {error:#}")))?;
+        let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
         let all = super::runtime().block_on(async {
-            let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed(1, refused.to_string()))?;
+            let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
             // As the agent calls it: what passes is tried again.
             let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
             let mut tell = |judged: &Judged| self.tell(judged);
@@ -215,7 +252,10 @@ impl Desk {
         }
         match all.iter().filter(|judged| judged.failed()).count() {
             0 => Ok(()),
-            failed => Err(Failed(3, format!("{failed} of {} claims do not hold", all.len()))),
+            failed => {
+                let what = format!("{failed} of {} claims do not hold", all.len());
+                Err(Failed { next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
+            }
         }
     }
 
@@ -233,7 +273,7 @@ impl Desk {
     }
 
     fn remove(&self, name: &str) -> Result<(), Failed> {
-        let told = match self.approvals.withdraw(checked(name)?).map_err(|why| Failed(1, why))? {
+        let told = match self.approvals.withdraw(checked(name)?).map_err(|why| Failed::new(1, why))? {
             true => format!(
                 "{name} is not approved any more. A running agent keeps it until it is started again; its files stay in {}.",
                 self.folder(name).display()
@@ -261,7 +301,7 @@ impl Desk {
 
     /// What is to be said of a plugin, and the package, or why it is none.
     fn found(&self, name: &str, key: Option<&VendorKey>) -> (Found, Result<Package, Vec<String>>) {
-        let package = checked(name).map_err(|Failed(_, why)| vec![why]).and_then(|name| Package::read(&self.folder(name)));
+        let package = checked(name).map_err(|failed| vec![failed.what]).and_then(|name| Package::read(&self.folder(name)));
         let approval = checked(name).ok().and_then(|name| self.approvals.read(name).ok().flatten());
         let pinned = approval.as_ref().and_then(|approval| approval.key.as_deref()).and_then(|key| VendorKey::parse(key).ok());
         let mut found = Found {
@@ -270,7 +310,7 @@ impl Desk {
             version: None,
             sha256: None,
             asks: Vec::new(),
-            signature: "none".to_owned(),
+            signature: Signature::None,
             approved_at: approval.as_ref().map(|approval| approval.approved_at.to_string()),
             key: pinned.as_ref().map(|key| key.line().to_owned()),
             waits: Vec::new(),
@@ -299,7 +339,7 @@ impl Desk {
             plain(&manifest.wit)
         );
         println!("  component  {}, {} bytes, SHA-256 {}", plain(&manifest.component), package.component.len(), package.sha256);
-        println!("  signature  {}", plain(&found.signature));
+        println!("  signature  {}", plain(&found.signature.to_string()));
         println!("It would");
         found.asks.iter().for_each(|ask| println!("  - {}", plain(ask)));
     }
@@ -314,7 +354,7 @@ fn checked(name: &str) -> Result<&str, Failed> {
     let plain = !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match plain {
         true => Ok(name),
-        false => Err(Failed(
+        false => Err(Failed::new(
             2,
             format!("{name:?} is no name of a plugin: it is the name of its folder, of lower-case letters, digits and hyphens"),
         )),
@@ -323,29 +363,23 @@ fn checked(name: &str) -> Result<&str, Failed> {
 
 fn key_in(file: Option<&Path>) -> Result<Option<VendorKey>, Failed> {
     let Some(file) = file else { return Ok(None) };
-    let failed = |why: String| Failed(2, format!("{}: {why}", file.display()));
+    let failed = |why: String| Failed::new(2, format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     VendorKey::parse(&text).map(Some).map_err(failed)
 }
 
-fn signature(package: &Package, key: Option<&VendorKey>) -> String {
+fn signature(package: &Package, key: Option<&VendorKey>) -> Signature {
     match (&package.signature, key) {
-        (None, _) => "none".to_owned(),
-        (Some(_), None) => "not checked: no vendor's key was given".to_owned(),
-        (Some(signature), Some(key)) => match key.signed(package.text.as_bytes(), signature) {
-            Ok(()) => "good".to_owned(),
-            Err(why) => why,
-        },
+        (None, _) => Signature::None,
+        (Some(_), None) => Signature::Unchecked,
+        (Some(signature), Some(key)) => key.signed(package.text.as_bytes(), signature).map_or_else(Signature::Bad, |()| Signature::Good),
     }
 }
 
 /// Who names a key wants a good signature with it.
 fn signature_wrong(found: &Found, key: Option<&VendorKey>) -> Option<String> {
-    let good = key.is_none() || found.signature == "good";
-    (!good).then(|| match found.signature.as_str() {
-        "none" => "it is not signed".to_owned(),
-        why => why.to_owned(),
-    })
+    let wanted = key.is_some() && !matches!(found.signature, Signature::Good);
+    wanted.then(|| found.signature.to_string())
 }
 
 fn print(what: &impl Serialize) {

@@ -6,6 +6,7 @@ use e2e::azurite::Azurite;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
 use lab::vcenter::{DiskSpec, VmSpec};
+use minisign::KeyPair;
 use sha2::{Digest, Sha256};
 
 /// A site whose agent has plugins of its own, and has approved none of them.
@@ -71,6 +72,45 @@ async fn a_plugin_runs_only_as_it_was_approved() {
     assert_eq!(setup.run(&["plugin", "remove", "storage-s3"]).code, 0);
     assert!(Agent::refused(&setup).await.contains("waits for approval"));
     site.assert_no_snapshot();
+}
+
+/// A release of a vendor: the manifest as it lies there, signed.
+fn sign(plugin: &Path, pair: &KeyPair) {
+    let manifest = std::fs::read(plugin.join("manifest.toml")).unwrap();
+    let signature = minisign::sign(None, &pair.sk, manifest.as_slice(), None, None).unwrap();
+    std::fs::write(plugin.join("manifest.toml.minisig"), signature.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_vendor_may_update_and_may_not_ask_for_more() {
+    let (_site, setup, plugins) = unapproved().await;
+    let (vendor, stranger) = (KeyPair::generate_unencrypted_keypair().unwrap(), KeyPair::generate_unencrypted_keypair().unwrap());
+    let key = setup.folder.join("vendor.pub");
+    std::fs::write(&key, vendor.pk.to_box().unwrap().to_string()).unwrap();
+    let (s3, key) = (plugins.join("storage-s3"), key.to_str().unwrap());
+    let approve = |key: &str| setup.run(&["plugin", "approve", "storage-s3", "--key", key]);
+    assert_eq!(setup.run(&["plugin", "approve", "vmware-cbt"]).code, 0);
+
+    let unsigned = approve(key);
+    assert!(unsigned.code == 1 && unsigned.err.contains("it is not signed"), "{unsigned:?}");
+    sign(&s3, &stranger);
+    let foreign = approve(key);
+    assert!(foreign.code == 1 && foreign.err.contains("it is signed with another key"), "{foreign:?}");
+    assert!(approve("/nowhere").err.contains("/nowhere: "));
+    sign(&s3, &vendor);
+    assert_eq!(approve(key).code, 0);
+    assert!(setup.run(&["plugin", "verify", "storage-s3"]).out.contains("it is signed by the vendor"));
+
+    // A newer version that asks for no more starts as it is; an unsigned one and one that asks for more wait.
+    edit(&s3, "version = \"0.1.0\"", "version = \"0.1.1\"");
+    assert!(Agent::refused(&setup).await.contains("the manifest or the signature was changed"));
+    sign(&s3, &vendor);
+    Agent::start(&setup).await.kill();
+    edit(&s3, "version = \"0.1.1\"", "version = \"0.1.2\"");
+    edit(&s3, "methods = [\"GET\", ", "methods = [\"GET\", \"DELETE\", ");
+    sign(&s3, &vendor);
+    let refused = Agent::refused(&setup).await;
+    assert!(refused.contains("new: send GET, DELETE, HEAD, PUT and POST to the address in the setting endpoint"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
