@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use transload::clock::SystemClock;
 use transload::config::Config;
-use transload::net::{CONNECTIONS_MAX, Client, Endpoint, Origin, Plaintext};
+use transload::net::{Client, Endpoint, Origin, Plaintext};
 use transload::wasm::{Approvals, CodeCache, PluginHost, PluginSink};
 
 /// The sink on a server that believes everybody.
@@ -34,13 +34,8 @@ pub async fn s3_below(url: &str, bucket: &str, prefix: &str, (access_key, secret
 
 /// The same client that the plugin's requests go through.
 pub fn client(url: &str) -> Result<Client> {
-    client_with(url, CONNECTIONS_MAX)
-}
-
-/// With as many requests at one time as an `[[endpoint]]` says by `connections`.
-pub fn client_with(url: &str, connections_max: usize) -> Result<Client> {
     let origin = Origin::parse(url).map_err(|why| anyhow!("{why}"))?;
-    let endpoint = Endpoint { plaintext: Plaintext::Allowed, connections_max, ..Endpoint::usual(origin) };
+    let endpoint = Endpoint { plaintext: Plaintext::Allowed, ..Endpoint::usual(origin) };
     Client::new(endpoint).map_err(|why| anyhow!("{why}"))
 }
 

@@ -36,7 +36,7 @@ trust = "system"
 # proxy = { url = "http://proxy.example.test:3128", user = "agent", password-file = "/etc/transload/proxy.password", no-proxy = [".corp.example.test"] }
 # connect-timeout = "10 s"
 # read-timeout = "60 s"
-# connections = 16                      # requests at one time; 32 for a source that is 100 ms away
+# connections = 32                      # bulk transfers at one time, at most: 16 nearby, fewer while answers are slow
 
 # ---- the store that the replication log is written to ---------------------------------------------------------------------------------
 [sink]

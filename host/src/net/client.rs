@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::endpoint::Endpoint;
 use super::resolve::{ResolveError, Resolver};
+use super::seats::{Seat, Seats};
 use super::trust::{Untrusted, client_config};
 use crate::model::Fault;
 
@@ -19,7 +19,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Client {
     endpoint: Endpoint,
     http: reqwest::Client,
-    seats: Arc<Semaphore>,
+    seats: Arc<Seats>,
 }
 
 impl Client {
@@ -46,7 +46,7 @@ impl Client {
             builder = builder.proxy(through);
         }
         let http = builder.build().map_err(|error| format!("no client for {} can be made: {error}", endpoint.origin))?;
-        Ok(Client { seats: Arc::new(Semaphore::new(endpoint.connections_max)), http, endpoint })
+        Ok(Client { seats: Seats::new(endpoint.connections_max), http, endpoint })
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -57,9 +57,9 @@ impl Client {
         &self.http
     }
 
-    /// Waits until a further bulk transfer may run; it lasts as long as the permit.
-    pub async fn seat(&self) -> OwnedSemaphorePermit {
-        self.seats.clone().acquire_owned().await.expect("this semaphore is never closed")
+    /// Waits until a further bulk transfer may run.
+    pub async fn seat(&self) -> Seat {
+        self.seats.take().await
     }
 
     /// What a failed exchange means. Every one is a fault with a sentence; no URL and no header is repeated in it.

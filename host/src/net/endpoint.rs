@@ -14,8 +14,8 @@ use crate::secret::Secret;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A hypervisor under load may think for most of a minute; silence beyond that is a dead peer.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// Enough to fill a 10 Gbit/s link with 1 MiB reads at usual round trips, few enough for an ESXi host's NFC buffers.
-pub const CONNECTIONS_MAX: usize = 16;
+/// Enough to fill a line of 100 ms, where each brings a window of 2 MiB in a round trip and waits another one. `seats` asks for fewer nearby.
+const CONNECTIONS_MAX: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
@@ -85,6 +85,7 @@ pub struct Endpoint {
     pub plaintext: Plaintext,
     pub connect_timeout: Duration,
     pub read_timeout: Duration,
+    /// Bulk transfers at one time, at the most.
     pub connections_max: usize,
 }
 

@@ -15,12 +15,14 @@ mod endpoint;
 mod origin;
 mod probe;
 mod resolve;
+mod seats;
 mod trust;
 /// Public for fuzz/: a proxy's answer is read before anybody was trusted.
 pub mod tunnel;
 
 pub use client::{Client, basic};
-pub use endpoint::{CONNECTIONS_MAX, Endpoint, NoProxy, Plaintext, Proxy, Trust};
+pub use endpoint::{Endpoint, NoProxy, Plaintext, Proxy, Trust};
 pub use origin::{Origin, Scheme};
 pub use probe::{ProbeFailure, ProbeStep, probe};
+pub use seats::Seat;
 pub use trust::Pin;

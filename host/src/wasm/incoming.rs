@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 
 use super::bindings::http;
@@ -15,7 +14,7 @@ use super::policy::Allowed;
 use super::state::{InstanceState, Refusal};
 use super::web::{exchange, in_time, next_chunk, small_body};
 use crate::model::{Extent, Fault};
-use crate::net::{Client, Origin};
+use crate::net::{Client, Origin, Seat};
 
 /// No object of the log is larger (docs/format.md).
 const OBJECT_BYTES_MAX: u64 = 64 << 20;
@@ -26,7 +25,7 @@ pub struct Incoming {
     origin: Origin,
     response: Response,
     range: Option<Extent>,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Incoming {
@@ -35,6 +34,7 @@ impl Incoming {
         let client = plugin.client(&origin)?;
         let seat = client.seat().await;
         let response = exchange(client, allowed, range, None).await?;
+        seat.answered();
         Ok(Incoming { origin, response, range, _seat: seat, plugin })
     }
 
