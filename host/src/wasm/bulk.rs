@@ -74,7 +74,7 @@ impl bulk::HostByteSource for InstanceState {
         let source = self.table.get(&this)?.clone();
         let mut bytes = vec![0; length as usize];
         source.fetch(offset, &mut bytes).await?;
-        self.plugin.count_peeked(u64::from(length));
+        self.plugin.counters().peeked(u64::from(length));
         Ok(bytes)
     }
 

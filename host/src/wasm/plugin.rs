@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::counters::Counters;
 use super::grants::Grants;
 use super::manifest::{Bounds, Manifest};
 use super::masking::Masks;
@@ -35,6 +35,7 @@ impl fmt::Display for PluginRefused {
 
 pub struct Plugin {
     name: String,
+    version: String,
     limits: Bounds,
     grants: Grants,
     clients: BTreeMap<Origin, Client>,
@@ -43,7 +44,7 @@ pub struct Plugin {
     masks: Masks,
     line_rate: LineRate,
     clock: Arc<dyn Clock>,
-    peeked: AtomicU64,
+    counters: Arc<Counters>,
 }
 
 impl Plugin {
@@ -53,6 +54,7 @@ impl Plugin {
         config: &toml::Table,
         opened: Opened,
         clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
     ) -> Result<Plugin, Vec<String>> {
         let grants = Grants::decide(manifest, config, &opened)?;
         let mut wrong = Vec::new();
@@ -69,11 +71,12 @@ impl Plugin {
         match wrong.is_empty() {
             true => Ok(Plugin {
                 name: name.to_owned(),
+                version: manifest.version.clone(),
                 limits: Bounds::from(&manifest.limits),
                 masks: Masks::of(grants.secrets()),
                 line_rate: LineRate::new(clock.monotonic()),
                 sessions: Sessions::default(),
-                peeked: AtomicU64::new(0),
+                counters,
                 grants,
                 clients,
                 config_json,
@@ -85,6 +88,10 @@ impl Plugin {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     pub fn limits(&self) -> &Bounds {
@@ -123,13 +130,8 @@ impl Plugin {
         &*self.clock
     }
 
-    pub fn count_peeked(&self, bytes: u64) {
-        self.peeked.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Plaintext bytes that guests of this plugin have seen since the start.
-    pub fn peeked(&self) -> u64 {
-        self.peeked.load(Ordering::Relaxed)
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// A fault from a guest, fit to be shown: no secret, one line, bounded.

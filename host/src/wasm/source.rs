@@ -1,47 +1,44 @@
 //! A source plugin as the pipeline's `Source`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::bindings::source::SourcePlugin;
 use super::convert;
-use super::instances::{Instances, call};
+use super::instances::call;
 use super::plugin::Plugin;
+use super::version::{Current, Version};
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
 use crate::net::{Client, ProbeStep, probe};
 use crate::pipeline::source::*;
 
 pub struct PluginSource {
-    plugin: Arc<Plugin>,
-    /// Everything that may take its time.
-    control: Instances<SourcePlugin>,
-    /// `open-range` alone, so that reading never waits behind a slow inventory.
-    data: Instances<SourcePlugin>,
+    pub(super) current: Current<SourcePlugin>,
 }
 
 /// A call to the source's control instances, from start to answer.
 macro_rules! control {
     ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
-        let (live, called) = call!($self.control, Duration::ZERO, transload_plugin_source.$function($($argument),*));
-        $self.control.settle(live, $name, called)
+        let now = $self.current.now();
+        let (live, called) = call!(now.control, Duration::ZERO, transload_plugin_source.$function($($argument),*));
+        now.control.settle(live, $name, called)
     }};
 }
 
 impl PluginSource {
-    pub(super) fn new(plugin: Arc<Plugin>, control: Instances<SourcePlugin>, data: Instances<SourcePlugin>) -> PluginSource {
-        PluginSource { plugin, control, data }
+    pub(super) fn new(version: Version<SourcePlugin>) -> PluginSource {
+        PluginSource { current: Current::new(version) }
     }
 
     /// Walks to every origin that the plugin may reach, for `transload check`.
     pub async fn probe(&self) -> Vec<ProbeStep> {
-        probe_all(&self.plugin).await
+        probe_all(&self.current.now().plugin).await
     }
 
     /// Plaintext bytes of disks that the guest has seen since the start.
     pub fn bytes_peeked(&self) -> u64 {
-        self.plugin.peeked()
+        self.current.now().plugin.counters().read().peeked
     }
 }
 
@@ -124,8 +121,9 @@ impl Source for PluginSource {
     }
 
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
+        let now = self.current.now();
         let (mut live, called) = call!(
-            self.data,
+            now.data,
             Duration::ZERO,
             transload_plugin_source.call_open_range(token.as_str(), disk.as_str(), range.offset, range.length)
         );
@@ -134,7 +132,7 @@ impl Source for PluginSource {
             Ok(Ok(Ok(handle))) => live.store.data_mut().take(wasmtime::component::Resource::new_own(handle.rep())).ok(),
             _ => None,
         };
-        self.data.settle(live, "open-range", called)?;
+        now.data.settle(live, "open-range", called)?;
         let source = taken.ok_or_else(|| Fault::corrupt("the plugin answered with a byte source that is not there"))?;
         match source.bytes() == range.length {
             true => Ok(Box::new(source)),

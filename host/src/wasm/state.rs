@@ -109,7 +109,7 @@ impl types::Host for InstanceState {
 /// Counts all linear memory of an instance, and remembers a refusal so that the trap that follows can be explained.
 pub struct MemoryLimit {
     bytes_max: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
     pub(super) refused: bool,
 }
 

@@ -206,10 +206,12 @@ impl http::Host for InstanceState {
         if !has_body(&allowed.method) {
             return Err(Fault::invalid("sealed bytes are sent by PUT, POST or PATCH").into());
         }
-        let body = Sent::from(self.table.get(&body)?.sealed());
+        let sealed = self.table.get(&body)?.sealed();
+        let (body, length) = (Sent::from(sealed), sealed.len() as u64);
         let client = plugin.client(&allowed.origin)?;
         let _seat = client.seat().await;
         let mut response = exchange(client, allowed, None, Some(body)).await?;
+        plugin.counters().spliced(length);
         let (status, headers) = (response.status().as_u16(), told(response.headers()));
         let body = small_body(client, &mut response, plugin.limits().response).await?;
         Ok(http::Response { status, headers, body })
