@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Judged, Outcome};
+use super::{Judged, Tried, judged, told};
 use crate::log::layout::AttemptFolder;
 use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace, DataKey, Role, Sealed, Sealer};
 use crate::log::sink::{CreateGuarantee, Entry, Sink};
-use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, Extent, Fault, FaultKind};
+use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, Extent, FaultKind};
 use crate::random::Random;
 
 /// The largest segment that the format knows.
@@ -22,9 +22,6 @@ const AT_ONCE: usize = 16;
 /// As wit/sink.wit has it.
 const KEY_BYTES_MAX: usize = 512;
 const DELETED_AT_ONCE: usize = 1000;
-
-/// Nothing to say, a note, or why the claim does not hold.
-type Tried = Result<Option<String>, String>;
 
 type Try = for<'a> fn(&'a Trial<'a>) -> BoxFuture<'a, Tried>;
 
@@ -114,12 +111,7 @@ pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judge
     };
     let mut all = Vec::new();
     for (index, claim) in CLAIMS.iter().enumerate() {
-        let outcome = match (claim.tried)(&trial).await {
-            Ok(None) => Outcome::Holds,
-            Ok(Some(note)) => Outcome::Noted(note),
-            Err(why) => Outcome::Fails(why),
-        };
-        let judged = Judged { number: index + 1, claim: claim.says, because: claim.because, outcome };
+        let judged = judged(index + 1, claim.says, claim.because, (claim.tried)(&trial).await);
         tell(&judged);
         all.push(judged);
     }
@@ -133,10 +125,6 @@ struct Trial<'a> {
     random: Random,
     /// To be deleted at the end.
     written: Mutex<BTreeSet<String>>,
-}
-
-fn told(what: &str, fault: &Fault) -> String {
-    format!("{what}: {} ({})", fault.message, fault.kind)
 }
 
 impl Trial<'_> {

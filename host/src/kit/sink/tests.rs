@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
+use crate::kit::Outcome;
 use crate::log::sink::{EntriesPage, SinkDescription};
+use crate::model::Fault;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Twist {
