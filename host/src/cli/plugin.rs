@@ -59,6 +59,9 @@ pub enum Verb {
         /// Which source, where several are configured.
         #[arg(long, requires = "vm")]
         source: Option<String>,
+        /// With mishaps: one exchange in twelve is refused as busy, lost on its way, not answered, or cut off in its reply.
+        #[arg(long)]
+        faults: bool,
     },
     /// Takes an approval back. The files stay, and a running agent keeps what it has loaded.
     Remove { name: String },
@@ -139,7 +142,7 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
         Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
         Verb::Approve { names, key, no_key } => desk.approve(names, key.as_deref(), *no_key),
         Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
-        Verb::Test { vm, source } => desk.test(vm.as_deref(), source.as_deref()),
+        Verb::Test { vm, source, faults } => desk.test(vm.as_deref(), source.as_deref(), *faults),
         Verb::Remove { name } => desk.remove(name),
     };
     match done {
@@ -263,13 +266,14 @@ impl Desk {
         }
     }
 
-    fn test(&self, vm: Option<&str>, source: Option<&str>) -> Result<(), Failed> {
+    fn test(&self, vm: Option<&str>, source: Option<&str>, faults: bool) -> Result<(), Failed> {
         let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
         let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
+        let host = if faults { host.troubled(Random::from_system()) } else { host };
         let tried = async {
             match vm {
                 Some(vm) => self.try_source(&host, self.source(source)?, vm).await,
-                None => self.try_sink(&host).await,
+                None => self.try_sink(&host, faults).await,
             }
         };
         let all = super::runtime().block_on(tried)?;
@@ -287,10 +291,10 @@ impl Desk {
 
     // As the agent calls them: what passes is tried again.
 
-    async fn try_sink(&self, host: &PluginHost) -> Result<Vec<Judged>, Failed> {
+    async fn try_sink(&self, host: &PluginHost, faults: bool) -> Result<Vec<Judged>, Failed> {
         let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
         let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
-        Ok(kit::sink::judge(&sink, Random::from_system(), &mut |judged| self.tell(judged)).await)
+        Ok(kit::sink::judge(&sink, faults, Random::from_system(), &mut |judged| self.tell(judged)).await)
     }
 
     async fn try_source(&self, host: &PluginHost, config: &PluginConfig, vm: &str) -> Result<Vec<Judged>, Failed> {

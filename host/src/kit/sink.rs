@@ -101,9 +101,11 @@ const CLAIMS: &[Claim] = &[
 ];
 
 /// Tries every claim, and tells each as it is judged. Leaves nothing behind, unless deleting fails: then the last claims say so.
-pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judged) + Send)) -> Vec<Judged> {
+/// `troubled`: replies get lost on the way, so a create that is refused may have been done by its first try.
+pub async fn judge(sink: &dyn Sink, troubled: bool, random: Random, tell: &mut (dyn FnMut(&Judged) + Send)) -> Vec<Judged> {
     let trial = Trial {
         sink,
+        troubled,
         folder: format!("probe/kit-{:016x}/", random.number()),
         sealer: Sealer::new(&DataKey::random(&mut random.fork()), [1; 16], [2; 16]),
         random,
@@ -120,6 +122,7 @@ pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judge
 
 struct Trial<'a> {
     sink: &'a dyn Sink,
+    troubled: bool,
     folder: String,
     sealer: Sealer,
     random: Random,
@@ -362,7 +365,10 @@ impl Trial<'_> {
 
     async fn put(&self, key: &str, body: &Sealed) -> Result<(), String> {
         self.written.lock().expect("nobody panics while it holds this").insert(key.to_owned());
-        self.sink.put(key, body.clone()).await.map_err(|fault| told(&format!("create of {key}"), &fault))
+        match self.sink.put(key, body.clone()).await {
+            Err(fault) if fault.kind == FaultKind::Conflict && self.troubled => self.equals(key, None, &body.whole()).await,
+            created => created.map_err(|fault| told(&format!("create of {key}"), &fault)),
+        }
     }
 
     async fn equals(&self, key: &str, range: Option<Extent>, wanted: &Bytes) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,8 +21,23 @@ const PAGES_MAX: usize = 10_000;
 /// What one claim reads of a disk, and in pieces of which size: not a power of two, and not a whole number of cells.
 const READ: u64 = 4 << 20;
 const PIECE: u64 = 333 * SECTOR;
+const TRIES_MAX: u32 = 7;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Nobody ever gave this marker.
 const UNKNOWN: &str = "52 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00/1";
+
+macro_rules! patiently {
+    ($step:expr) => {{
+        let mut tries = 1;
+        loop {
+            match $step.await {
+                Err(fault) if fault.kind.passes() && tries < TRIES_MAX => tries += 1,
+                done => break done,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }};
+}
 
 type Try = for<'a> fn(&'a Trial<'a>) -> BoxFuture<'a, Tried>;
 
@@ -223,7 +239,8 @@ impl Trial<'_> {
         };
         conflict("definition", self.source.definition(&foreign).await.map(drop))?;
         conflict("placement", self.source.placement(&foreign).await.map(drop))?;
-        conflict("open-snapshot", self.source.open_snapshot(&foreign, &self.tag(0), Quiesce::Unwanted).await.map(drop))?;
+        let opened = self.open(&foreign, &self.tag(0)).await;
+        conflict("open-snapshot", opened.map(drop))?;
         let left = self.source.leftovers(&self.vm.vm, &self.prefix).await.map_err(|fault| told("leftovers", &fault))?;
         if left.is_empty() { Ok(None) } else { Err("it refused, and opened a snapshot all the same".to_owned()) }
     }
@@ -377,16 +394,26 @@ impl Trial<'_> {
     }
 
     async fn opened(&self, number: u8) -> Result<OpenedSnapshot, String> {
-        let opening = self.source.open_snapshot(&self.vm.vm, &self.tag(number), Quiesce::Unwanted).await;
+        let opening = self.open(&self.vm.vm, &self.tag(number)).await;
         let opening = opening.map_err(|fault| told("open-snapshot", &fault))?;
         let fits = |ended| if let Ended::Opened(opened) = ended { Some(opened) } else { None };
         ended(self.source, opening, fits).await.map_err(|fault| told("open-snapshot", &fault))
     }
 
     async fn closed(&self, token: &SnapshotToken, closing: Closing) -> Result<Vec<DiskMarker>, String> {
-        let begun = self.source.close_snapshot(token, closing).await.map_err(|fault| told("close-snapshot", &fault))?;
+        let begun = self.close(token, closing).await.map_err(|fault| told("close-snapshot", &fault))?;
         let fits = |ended| if let Ended::Closed(markers) = ended { Some(markers) } else { None };
         ended(self.source, begun, fits).await.map_err(|fault| told("close-snapshot", &fault))
+    }
+
+    // As the driver does it: a step that failed in passing is done again, as a whole.
+
+    async fn open(&self, vm: &VmRef, tag: &str) -> Result<Outcome<OpenedSnapshot>, Fault> {
+        patiently!(self.source.open_snapshot(vm, tag, Quiesce::Unwanted))
+    }
+
+    async fn close(&self, token: &SnapshotToken, closing: Closing) -> Result<Outcome<Vec<DiskMarker>>, Fault> {
+        patiently!(self.source.close_snapshot(token, closing))
     }
 
     async fn clean_up(&self) -> Result<(), Fault> {

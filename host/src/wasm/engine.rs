@@ -22,9 +22,11 @@ use super::plugin::{Plugin, PluginRefused};
 use super::sink::PluginSink;
 use super::source::PluginSource;
 use super::state::InstanceState;
+use super::trouble::Trouble;
 use super::version::{Current, Version};
 use crate::clock::Clock;
 use crate::config::PluginConfig;
+use crate::random::Random;
 
 /// How soon a busy guest lets go of its thread.
 const EPOCH: Duration = Duration::from_millis(10);
@@ -38,11 +40,17 @@ pub struct PluginHost {
     /// And from one start to the next.
     kept: Arc<CodeCache>,
     approvals: Approvals,
+    trouble: Option<Trouble>,
 }
 
 impl PluginHost {
     pub fn new(clock: Arc<dyn Clock>, kept: CodeCache, approvals: Approvals) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals })
+        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals, trouble: None })
+    }
+
+    /// The same, for a trial: exchanges of its plugins fail now and then, as on a bad day.
+    pub fn troubled(self, random: Random) -> PluginHost {
+        PluginHost { trouble: Some(Trouble::new(random)), ..self }
     }
 
     pub async fn source(&self, config: &PluginConfig) -> Result<PluginSource, PluginRefused> {
@@ -101,7 +109,7 @@ impl PluginHost {
         judged.map_err(|reasons| PluginRefused { waits: true, ..refused(reasons) })?;
         let opened = config.open().map_err(refused)?;
         let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone(), counters);
-        let plugin = Arc::new(plugin.map_err(refused)?);
+        let plugin = Arc::new(plugin.map_err(refused)?.troubled(self.trouble.clone()));
         let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
         admission::admit(&self.engine, &component, &package.manifest, plugin.grants().into()).map_err(refused)?;
         let linked = || W::link(linker(&self.engine)?.instantiate_pre(&component)?);

@@ -33,7 +33,7 @@ impl Incoming {
         let origin = allowed.origin.clone();
         let client = plugin.client(&origin)?;
         let seat = client.seat().await;
-        let response = exchange(client, allowed, range, None).await?;
+        let response = exchange(&plugin, allowed, range, None).await?;
         seat.answered();
         Ok(Incoming { origin, response, range, _seat: seat, plugin })
     }

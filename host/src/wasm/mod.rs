@@ -38,6 +38,7 @@ mod sink;
 mod source;
 mod splice;
 mod state;
+mod trouble;
 mod version;
 mod voice;
 mod web;

@@ -9,6 +9,7 @@ use super::grants::Grants;
 use super::manifest::{Bounds, Manifest};
 use super::masking::Masks;
 use super::sessions::Sessions;
+use super::trouble::Trouble;
 use super::voice::{LINE_BYTES_MAX, LineRate};
 use crate::clock::Clock;
 use crate::config::Opened;
@@ -45,6 +46,7 @@ pub struct Plugin {
     line_rate: LineRate,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    trouble: Option<Trouble>,
 }
 
 impl Plugin {
@@ -77,6 +79,7 @@ impl Plugin {
                 line_rate: LineRate::new(clock.monotonic()),
                 sessions: Sessions::default(),
                 counters,
+                trouble: None,
                 grants,
                 clients,
                 config_json,
@@ -128,6 +131,15 @@ impl Plugin {
 
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The same, with mishaps on its way.
+    pub fn troubled(self, trouble: Option<Trouble>) -> Plugin {
+        Plugin { trouble, ..self }
+    }
+
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     pub fn counters(&self) -> &Arc<Counters> {

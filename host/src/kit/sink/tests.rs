@@ -140,7 +140,7 @@ impl Sink for Store {
 
 async fn judged(twist: Twist) -> (Vec<Judged>, usize) {
     let store = Store { twist, objects: Mutex::default(), asked: Mutex::default() };
-    let all = judge(&store, Random::from_seed(1), &mut |_| {}).await;
+    let all = judge(&store, false, Random::from_seed(1), &mut |_| {}).await;
     let left = store.objects.lock().unwrap().len();
     (all, left)
 }
