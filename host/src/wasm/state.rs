@@ -51,11 +51,17 @@ impl InstanceState {
         InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, pieces: 0, wasi }
     }
 
+    /// Whether the guest may hold this byte source as well.
+    pub(super) fn check_room(&self, splice: &Splice) -> Result<(), Fault> {
+        match self.pieces + splice.pieces() <= PIECES_MAX {
+            true => Ok(()),
+            false => Err(Fault::denied(format!("a plugin may hold at most {PIECES_MAX} pieces of byte sources at a time"))),
+        }
+    }
+
     /// Puts a byte source where the guest can name it.
     pub(super) fn keep(&mut self, splice: Splice) -> Result<Resource<Splice>, Refusal> {
-        if self.pieces + splice.pieces() > PIECES_MAX {
-            return Err(Fault::denied(format!("a plugin may hold at most {PIECES_MAX} pieces of byte sources at a time")).into());
-        }
+        self.check_room(&splice)?;
         let pieces = splice.pieces();
         let kept = self.table.push(splice)?;
         self.pieces += pieces;
