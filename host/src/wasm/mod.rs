@@ -26,6 +26,7 @@ mod last_words;
 mod lazy;
 mod manifest;
 mod masking;
+mod paging;
 mod plugin;
 mod policy;
 mod sessions;

@@ -12,6 +12,7 @@ use super::bindings::types;
 use super::bulk::SealedBody;
 use super::convert;
 use super::instances::{Instances, call};
+use super::paging::Followed;
 use super::plugin::Plugin;
 use super::source::probe_all;
 use super::web::transfer_allowance;
@@ -93,8 +94,12 @@ impl Sink for PluginSink {
     }
 
     async fn entries(&self, prefix: &str, cursor: Option<String>) -> Result<EntriesPage, Fault> {
-        let page = control!(self, "entries", call_entries(prefix, cursor.as_deref()))?;
-        convert::entries_page(page, prefix, cursor.as_deref())
+        let list = Followed::to(cursor.as_deref())?;
+        let page = control!(self, "entries", call_entries(prefix, list.cursor()))?;
+        let EntriesPage { entries, next } = convert::entries_page(page, prefix, list.cursor())?;
+        list.check_ascends(entries.first().map(|entry| entry.key.as_str()))?;
+        let next = list.go_on("entries", entries.len(), entries.last().map(|entry| entry.key.as_str()), next)?;
+        Ok(EntriesPage { entries, next })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {

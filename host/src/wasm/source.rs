@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::bindings::source::SourcePlugin;
 use super::convert;
 use super::instances::{Instances, call};
+use super::paging::Followed;
 use super::plugin::Plugin;
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
 use crate::net::{Client, ProbeStep, probe};
@@ -64,8 +65,10 @@ impl Source for PluginSource {
     }
 
     async fn inventory(&self, cursor: Option<String>) -> Result<InventoryPage, Fault> {
-        let page = control!(self, "inventory", call_inventory(cursor.as_deref()))?;
-        convert::inventory_page(page, cursor.as_deref())
+        let list = Followed::to(cursor.as_deref())?;
+        let page = control!(self, "inventory", call_inventory(list.cursor()))?;
+        let page = convert::inventory_page(page, list.cursor())?;
+        Ok(InventoryPage { next: list.go_on("VMs", page.vms.len(), None, page.next)?, vms: page.vms })
     }
 
     async fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
