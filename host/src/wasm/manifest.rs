@@ -28,8 +28,9 @@
 //! `manifest.toml.minisig` may stand beside it: the vendor's signature over the manifest, and so over the component.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -249,9 +250,18 @@ impl Manifest {
 /// A file of a plugin's folder, unless it is longer than such a file ever is.
 fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    // Without waiting: a pipe that nobody writes into would be opened for ever.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?;
+    if !kind.is_file() {
+        return Err(format!("{} is no file that could be read to its end", path.display()));
+    }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    match bytes.len() as u64 <= bytes_max {
+    // What is too long is known before it is read; what grows meanwhile is cut.
+    if kind.len() <= bytes_max {
+        file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    match kind.len().max(bytes.len() as u64) <= bytes_max {
         true => Ok(bytes),
         false => Err(format!("{} is longer than {bytes_max} bytes, and no such file of a plugin is", path.display())),
     }
