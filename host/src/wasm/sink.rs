@@ -54,7 +54,8 @@ impl PluginSink {
 #[async_trait]
 impl Sink for PluginSink {
     async fn describe(&self) -> Result<SinkDescription, Fault> {
-        convert::sink_description(control!(self, "describe", call_describe())?)
+        let described = convert::sink_description(control!(self, "describe", call_describe())?)?;
+        Ok(SinkDescription { product: self.plugin.masks().hide(&described.product), ..described })
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {

@@ -40,6 +40,16 @@ impl PluginSource {
         probe_all(&self.plugin).await
     }
 
+    /// Words for people: what a server repeats in its answers may hold a secret.
+    fn hide(&self, words: &str) -> String {
+        self.plugin.masks().hide(words)
+    }
+
+    fn shown(&self, finding: Finding) -> Finding {
+        let (subject, message, remedy) = (self.hide(&finding.subject), self.hide(&finding.message), self.hide(&finding.remedy));
+        Finding { subject, message, remedy, ..finding }
+    }
+
     /// Plaintext bytes of disks that the guest has seen since the start.
     pub fn bytes_peeked(&self) -> u64 {
         self.plugin.peeked()
@@ -61,7 +71,8 @@ fn done(ended: Ended) -> Option<()> {
 #[async_trait]
 impl Source for PluginSource {
     async fn describe(&self) -> Result<SourceDescription, Fault> {
-        convert::source_description(control!(self, "describe", call_describe())?)
+        let described = convert::source_description(control!(self, "describe", call_describe())?)?;
+        Ok(SourceDescription { product: self.hide(&described.product), ..described })
     }
 
     async fn inventory(&self, cursor: Option<String>) -> Result<InventoryPage, Fault> {
@@ -72,7 +83,8 @@ impl Source for PluginSource {
     }
 
     async fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
-        convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)
+        let findings = convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)?;
+        Ok(findings.into_iter().map(|finding| self.shown(finding)).collect())
     }
 
     async fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
@@ -123,7 +135,10 @@ impl Source for PluginSource {
 
     async fn changed(&self, token: &SnapshotToken, disk: &DiskId, since: &Marker, cursor: Option<String>) -> Result<Changes, Fault> {
         let given = control!(self, "changed", call_changed(token.as_str(), disk.as_str(), since.as_str(), cursor.as_deref()))?;
-        convert::changes(given, cursor.as_deref())
+        Ok(match convert::changes(given, cursor.as_deref())? {
+            Changes::Resync(reason) => Changes::Resync(ResyncReason { message: self.hide(&reason.message), ..reason }),
+            page => page,
+        })
     }
 
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
