@@ -48,6 +48,16 @@ impl Masks {
         masked
     }
 
+    /// The same of a text whose end is lost: where it breaks off in what may be a secret, that goes as well.
+    pub fn hide_in_beginning(&self, text: &str) -> String {
+        // Half a character may have been left of the last one.
+        let mut masked = self.hide(text.trim_end_matches(char::REPLACEMENT_CHARACTER));
+        let begun = |form: &str| (1..form.len()).rev().find(|length| masked.as_bytes().ends_with(&form.as_bytes()[..*length]));
+        let begun = self.0.iter().filter_map(|form| begun(form)).max().unwrap_or(0);
+        masked.truncate(masked.floor_char_boundary(masked.len() - begun));
+        masked
+    }
+
     /// One printable line of at most `bytes_max` bytes.
     pub fn line(&self, text: &str, bytes_max: usize) -> String {
         let masked = self.hide(text);
@@ -100,6 +110,19 @@ mod tests {
                 // At most one character on either side holds some bits of it.
                 assert!(left[0].len() <= before.len().div_ceil(3) * 4, "{before}: {shown}");
             }
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_text_ends_before_the_beginning_of_a_secret() {
+        let masks = Masks::of([Secret::new("hunter2 für alle")].iter());
+        for (text, shown) in [
+            ("login hunter2 für alle and hunter2 f", "login … and "),
+            ("login hunter2 f\u{fffd}", "login "),
+            ("login hunter2 für alle", "login …"),
+            ("nothing of it", "nothing of it"),
+        ] {
+            assert_eq!(masks.hide_in_beginning(text), shown);
         }
     }
 
