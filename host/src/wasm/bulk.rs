@@ -53,6 +53,8 @@ impl bulk::Host for InstanceState {
                 Piece::Range(part) => whole.append(self.table.get(&part.source)?, part.offset, part.length)?,
                 Piece::Zeros(length) => whole.append_zeros(length)?,
             }
+            // After each one: a short list may name a source of many pieces many times.
+            self.check_room(&whole)?;
         }
         self.keep(whole)
     }

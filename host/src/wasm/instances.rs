@@ -16,11 +16,8 @@ use super::bindings::{sink, source};
 use super::convert;
 use super::manifest::Kind;
 use super::plugin::Plugin;
-use super::state::InstanceState;
+use super::state::{HOSTCALL_BYTES_MAX, InstanceState};
 use crate::model::Fault;
-
-/// What a guest may hand to the host in one call. The most that is needed is a list of 65,536 extents: 1 MiB.
-const HOSTCALL_BYTES_MAX: usize = 8 << 20;
 
 /// A kind of plugin that can be instantiated.
 pub trait World: Sized + Send + 'static {
@@ -87,7 +84,7 @@ impl<W: World> Instances<W> {
             Some(ready) => ready,
             None => self.fresh().await?,
         };
-        store.data_mut().peek_left = self.plugin.limits().peek;
+        store.data_mut().begin_call();
         self.plugin.counters().call();
         Ok(Live { store, world, _seat: seat })
     }
@@ -143,11 +140,7 @@ impl<W: World> Instances<W> {
     fn trapped(&self, call: &str, store: &Store<InstanceState>, error: &wasmtime::Error) -> Fault {
         let name = self.plugin.name();
         self.plugin.counters().trap();
-        let said = store.data().last_words.take();
-        let why = match store.data().memory.refused {
-            true => format!("it needs more than its {} MiB of memory", self.plugin.limits().memory >> 20),
-            false => self.plugin.masks().line(&said.unwrap_or_else(|| error.root_cause().to_string()), 500),
-        };
+        let why = store.data().why_it_ended(error);
         tracing::error!(plugin = name, call, detail = self.plugin.masks().line(&format!("{error:?}"), 4000), "a plugin failed");
         Fault::internal(format!("plugin {name} failed in {call}: {why}"))
     }

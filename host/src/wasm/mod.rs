@@ -29,6 +29,7 @@ mod lazy;
 mod manifest;
 mod masking;
 mod package;
+mod paging;
 mod plugin;
 mod policy;
 mod sessions;

@@ -11,6 +11,7 @@ use super::bindings::types;
 use super::bulk::SealedBody;
 use super::convert;
 use super::instances::call;
+use super::paging::Followed;
 use super::source::probe_all;
 use super::version::{Current, Version};
 use super::web::transfer_allowance;
@@ -50,7 +51,8 @@ impl PluginSink {
 #[async_trait]
 impl Sink for PluginSink {
     async fn describe(&self) -> Result<SinkDescription, Fault> {
-        convert::sink_description(control!(self, "describe", call_describe())?)
+        let described = convert::sink_description(control!(self, "describe", call_describe())?)?;
+        Ok(SinkDescription { product: self.current.now().plugin.masks().hide(&described.product), ..described })
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
@@ -92,8 +94,12 @@ impl Sink for PluginSink {
     }
 
     async fn entries(&self, prefix: &str, cursor: Option<String>) -> Result<EntriesPage, Fault> {
-        let page = control!(self, "entries", call_entries(prefix, cursor.as_deref()))?;
-        convert::entries_page(page, prefix, cursor.as_deref())
+        let list = Followed::to(cursor.as_deref())?;
+        let page = control!(self, "entries", call_entries(prefix, list.cursor()))?;
+        let EntriesPage { entries, next } = convert::entries_page(page, prefix, list.cursor())?;
+        list.check_ascends(entries.first().map(|entry| entry.key.as_str()))?;
+        let next = list.go_on("entries", entries.len(), entries.last().map(|entry| entry.key.as_str()), next)?;
+        Ok(EntriesPage { entries, next })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::bindings::source::SourcePlugin;
 use super::convert;
 use super::instances::call;
+use super::paging::Followed;
 use super::plugin::Plugin;
 use super::version::{Current, Version};
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
@@ -36,6 +37,16 @@ impl PluginSource {
         probe_all(&self.current.now().plugin).await
     }
 
+    /// Words for people: what a server repeats in its answers may hold a secret.
+    fn hide(&self, words: &str) -> String {
+        self.current.now().plugin.masks().hide(words)
+    }
+
+    fn shown(&self, finding: Finding) -> Finding {
+        let (subject, message, remedy) = (self.hide(&finding.subject), self.hide(&finding.message), self.hide(&finding.remedy));
+        Finding { subject, message, remedy, ..finding }
+    }
+
     /// Plaintext bytes of disks that the guest has seen since the start.
     pub fn bytes_peeked(&self) -> u64 {
         self.current.now().plugin.counters().read().peeked
@@ -57,16 +68,20 @@ fn done(ended: Ended) -> Option<()> {
 #[async_trait]
 impl Source for PluginSource {
     async fn describe(&self) -> Result<SourceDescription, Fault> {
-        convert::source_description(control!(self, "describe", call_describe())?)
+        let described = convert::source_description(control!(self, "describe", call_describe())?)?;
+        Ok(SourceDescription { product: self.hide(&described.product), ..described })
     }
 
     async fn inventory(&self, cursor: Option<String>) -> Result<InventoryPage, Fault> {
-        let page = control!(self, "inventory", call_inventory(cursor.as_deref()))?;
-        convert::inventory_page(page, cursor.as_deref())
+        let list = Followed::to(cursor.as_deref())?;
+        let page = control!(self, "inventory", call_inventory(list.cursor()))?;
+        let page = convert::inventory_page(page, list.cursor())?;
+        Ok(InventoryPage { next: list.go_on("VMs", page.vms.len(), None, page.next)?, vms: page.vms })
     }
 
     async fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
-        convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)
+        let findings = convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)?;
+        Ok(findings.into_iter().map(|finding| self.shown(finding)).collect())
     }
 
     async fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
@@ -117,7 +132,10 @@ impl Source for PluginSource {
 
     async fn changed(&self, token: &SnapshotToken, disk: &DiskId, since: &Marker, cursor: Option<String>) -> Result<Changes, Fault> {
         let given = control!(self, "changed", call_changed(token.as_str(), disk.as_str(), since.as_str(), cursor.as_deref()))?;
-        convert::changes(given, cursor.as_deref())
+        Ok(match convert::changes(given, cursor.as_deref())? {
+            Changes::Resync(reason) => Changes::Resync(ResyncReason { message: self.hide(&reason.message), ..reason }),
+            page => page,
+        })
     }
 
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
