@@ -115,13 +115,19 @@ fn tell(project: &Path, manifest: &Manifest, built: &Built) {
         large => format!("{:.1} MiB", large as f64 / f64::from(1 << 20)),
     };
     println!("Built {} {}, a {} plugin: {size}, SHA-256 {}.", manifest.name, manifest.version, manifest.kind.word(), built.sha256);
-    println!("What an operator installs is {}.", built.folder.display());
+    println!("What an operator installs is {}.", short(&built.folder).display());
     if built.misfits.is_empty() {
         let config = project.join("transload.toml");
+        let config = short(&config);
         println!("Next, with a store for it running:");
         println!("  transload --config {} plugin approve", config.display());
         println!("  transload --config {} plugin test", config.display());
     }
+}
+
+/// As one types it, in the project's own folder.
+fn short(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
 }
 
 fn fits(language: Language, manifest: &Manifest, built: &Built) -> Result<(), Refused> {
