@@ -6,6 +6,7 @@ mod init;
 mod local;
 mod plugin;
 mod print;
+mod project;
 mod run;
 mod watch;
 
@@ -90,9 +91,17 @@ enum Verb {
         #[arg(long)]
         to: PathBuf,
     },
-    /// Plugins: what they would reach, and which of them may run.
+    /// Plugins: what they would reach, which of them may run, and projects of your own.
     #[command(subcommand)]
-    Plugin(plugin::Verb),
+    Plugin(PluginVerb),
+}
+
+#[derive(Subcommand)]
+enum PluginVerb {
+    #[command(flatten)]
+    Installed(plugin::Verb),
+    #[command(flatten)]
+    Own(project::Verb),
 }
 
 pub fn main() -> ExitCode {
@@ -101,7 +110,8 @@ pub fn main() -> ExitCode {
         Verb::Init { key } => init::init(&arguments.config, key.as_deref()),
         Verb::Check => check::main(&arguments.config, arguments.json),
         Verb::Run { expect } => run::main(&arguments.config, expect.iter().cloned().collect()),
-        Verb::Plugin(verb) => plugin::main(&arguments.config, arguments.json, verb),
+        Verb::Plugin(PluginVerb::Installed(verb)) => plugin::main(&arguments.config, arguments.json, verb),
+        Verb::Plugin(PluginVerb::Own(verb)) => project::main(arguments.json, verb),
         Verb::Status { watch: true } => watch::main(&arguments.config),
         verb => ask(&arguments.config, arguments.json, command(verb)),
     }

@@ -114,9 +114,9 @@ impl Found {
 }
 
 /// What went wrong, the exit status that says so, and what comes next.
-struct Failed {
+pub(super) struct Failed {
     code: u8,
-    what: String,
+    pub(super) what: String,
     next: &'static str,
 }
 
@@ -409,7 +409,7 @@ impl Desk {
 }
 
 /// A name from the command line becomes part of a path, so it must be a plain one.
-fn checked(name: &str) -> Result<&str, Failed> {
+pub(super) fn checked(name: &str) -> Result<&str, Failed> {
     let plain = !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     match plain {
         true => Ok(name),

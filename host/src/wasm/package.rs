@@ -90,16 +90,26 @@ impl Place<'_> {
 
     /// The file, if there is one.
     fn bytes(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, String> {
+        let too_long = || Err(format!("{} is longer than {bytes_max} bytes, and no such file of a plugin is", self.called(name)));
+        if self.is_known_to_be_longer(name, bytes_max) {
+            return too_long();
+        }
         let found = match self {
             Place::Folder(folder) => of_folder(folder, name, bytes_max),
             Place::Archive(archive) => of_archive(archive, name, bytes_max),
         };
         let found = found.map_err(|why| format!("{} cannot be read: {why}", self.called(name)))?;
         match &found {
-            Some(bytes) if bytes.len() as u64 > bytes_max => {
-                Err(format!("{} is longer than {bytes_max} bytes, and no such file of a plugin is", self.called(name)))
-            }
+            Some(bytes) if bytes.len() as u64 > bytes_max => too_long(),
             _ => Ok(found),
+        }
+    }
+
+    /// Before it is read. What grows meanwhile is noticed afterwards.
+    fn is_known_to_be_longer(&self, name: &str, bytes_max: u64) -> bool {
+        match self {
+            Place::Folder(folder) => folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file() && found.len() > bytes_max),
+            Place::Archive(_) => false,
         }
     }
 

@@ -38,7 +38,7 @@ impl Trouble {
             2 => Mishap::Unanswered,
             _ => Mishap::Cut,
         };
-        (drawn % ONE_IN == 0).then_some(mishap)
+        drawn.is_multiple_of(ONE_IN).then_some(mishap)
     }
 }
 

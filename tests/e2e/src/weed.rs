@@ -18,6 +18,15 @@ pub const ACCESS_KEY: &str = "WEEDACCESSKEY";
 pub const SECRET_KEY: &str = "weed/secret+key/9876543210";
 pub const BUCKET: &str = "transload";
 
+/// Whom the server lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guests {
+    /// One account, with the keys above.
+    Known,
+    /// Whoever asks, without a signature.
+    Anybody,
+}
+
 /// A running server; it dies with this value.
 pub struct Weed {
     child: Child,
@@ -73,18 +82,23 @@ impl Ports {
 impl Weed {
     /// Starts a server below the folder and makes the bucket; `None` where the program is not there.
     pub async fn start(folder: &Path) -> Option<Weed> {
-        Weed::start_with(folder, &["-volume.max=50", "-master.volumeSizeLimitMB=256"]).await
+        Weed::start_with(folder, Guests::Known, &["-volume.max=50", "-master.volumeSizeLimitMB=256"]).await
+    }
+
+    /// One that asks for no login, as the template of a plugin expects.
+    pub async fn start_open(folder: &Path) -> Option<Weed> {
+        Weed::start_with(folder, Guests::Anybody, &["-volume.max=50", "-master.volumeSizeLimitMB=256"]).await
     }
 
     /// One with room for so much, roughly, before it is full.
     pub async fn start_small(folder: &Path, mebibytes: u64) -> Option<Weed> {
-        Weed::start_with(folder, &["-volume.max=1", &format!("-master.volumeSizeLimitMB={mebibytes}")]).await
+        Weed::start_with(folder, Guests::Known, &["-volume.max=1", &format!("-master.volumeSizeLimitMB={mebibytes}")]).await
     }
 
     /// Somebody may take one of its ports before it does: then it ends at once, and is started with other ones.
-    async fn start_with(folder: &Path, room: &[&str]) -> Option<Weed> {
+    async fn start_with(folder: &Path, guests: Guests, room: &[&str]) -> Option<Weed> {
         for _ in 0..3 {
-            let mut weed = Weed::spawn(folder, room)?;
+            let mut weed = Weed::spawn(folder, guests, room)?;
             if weed.is_ready().await {
                 return Some(weed);
             }
@@ -93,7 +107,7 @@ impl Weed {
         panic!("weed ended three times while it started; the last log: {}", &log[log.len().saturating_sub(2000)..]);
     }
 
-    fn spawn(folder: &Path, room: &[&str]) -> Option<Weed> {
+    fn spawn(folder: &Path, guests: Guests, room: &[&str]) -> Option<Weed> {
         let program = parts::foreign("TRANSLOAD_WEED")?;
         let folder = folder.join("weed");
         std::fs::create_dir_all(&folder).expect("the site can be written");
@@ -118,7 +132,7 @@ impl Weed {
                 format!("-volume.port={}", ports.volume),
             ])
             .args([format!("-filer.port={}", ports.filer), format!("-s3.port={}", ports.plain), format!("-s3.port.https={}", ports.tls)])
-            .arg(format!("-s3.config={}", config.display()))
+            .args((guests == Guests::Known).then(|| format!("-s3.config={}", config.display())))
             .arg(format!("-s3.cert.file={}", certificate.display()))
             .arg(format!("-s3.key.file={}", key.display()))
             .current_dir(&folder);

@@ -2,11 +2,13 @@
 
 pub mod azurite;
 mod debian;
+mod npm;
 pub mod peers;
 pub mod python;
 pub mod qemu;
 pub mod seaweedfs;
 pub mod vcsim;
+pub mod vendors;
 pub mod wasm_target;
 
 use anyhow::{Result, bail};

@@ -32,11 +32,11 @@ pub fn weed(workspace: &Workspace) -> PathBuf {
     bin(workspace).join("weed")
 }
 
-fn bin(workspace: &Workspace) -> PathBuf {
+pub fn bin(workspace: &Workspace) -> PathBuf {
     workspace.target.join("venv").join("bin")
 }
 
-fn pip(workspace: &Workspace, packages: &[&str]) -> Result<()> {
+pub fn pip(workspace: &Workspace, packages: &[&str]) -> Result<()> {
     if !command::succeeds(Command::new(python(workspace)).args(["-m", "pip", "--version"])) {
         let mut interpreter = "python3";
         if !command::succeeds(Command::new(interpreter).args(["-c", "import ensurepip, venv"])) {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::parts::{Install, Part, azurite, python, qemu, vcsim, wasm_target};
+use crate::parts::{Install, Part, azurite, python, qemu, vcsim, vendors, wasm_target};
 use crate::workspace::Workspace;
 use tally::Tally;
 
@@ -37,7 +37,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "spine",
         what: "end to end: the real agent and components against the lab, SeaweedFS, Azurite, vcsim; pyVmomi against the lab",
-        parts: &[wasm_target::PART, python::SEAWEEDFS, azurite::PART, python::PYVMOMI, vcsim::PART],
+        parts: &[wasm_target::PART, python::SEAWEEDFS, azurite::PART, python::PYVMOMI, vcsim::PART, vendors::PYTHON, vendors::JS],
         run: spine::run,
     },
     Suite { name: "bench", what: "ratios of speed and memory that hold on any machine", parts: &[], run: bench::run },

@@ -10,7 +10,7 @@ use super::binaries::{self, Kind, TestBinary};
 use super::tally::Tally;
 use crate::build;
 use crate::command::{self, Background};
-use crate::parts::{azurite, python, seaweedfs, vcsim};
+use crate::parts::{azurite, python, seaweedfs, vcsim, vendors};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
@@ -91,6 +91,8 @@ fn with_parts(workspace: &Workspace, mut command: Command) -> Command {
         ("TRANSLOAD_AZURITE", azurite::program(workspace)),
         ("TRANSLOAD_VCSIM", vcsim::binary(workspace)),
         ("TRANSLOAD_PYTHON", python::python(workspace)),
+        ("TRANSLOAD_COMPONENTIZE_PY", vendors::componentize_py(workspace)),
+        ("TRANSLOAD_NODE_MODULES", vendors::node_modules(workspace)),
     ] {
         match path.exists() {
             true => command.env(name, path),

@@ -200,19 +200,19 @@ async fn a_component_outside_of_its_folder_is_refused() {
 async fn what_is_no_file_is_refused_at_once() {
     let world = World::start().await;
     let component = world.source_folder().join("echo.wasm");
-    let no_file = [format!("{} is no file that could be read to its end", component.display())];
+    let refused = |why: &str| [format!("{} cannot be read: {why}", component.display())];
 
     fs::remove_file(&component).unwrap();
     assert!(Command::new("mkfifo").arg(&component).status().unwrap().success());
-    assert_eq!(reasons(&world).await, no_file);
+    assert_eq!(reasons(&world).await, refused("it is no plain file"));
 
     fs::remove_file(&component).unwrap();
     symlink("/dev/zero", &component).unwrap();
-    assert_eq!(reasons(&world).await, no_file);
+    assert_eq!(reasons(&world).await, refused("it is a link, and links are not followed here"));
 
     fs::remove_file(&component).unwrap();
     fs::create_dir(&component).unwrap();
-    assert_eq!(reasons(&world).await, no_file);
+    assert_eq!(reasons(&world).await, refused("it is no plain file"));
 }
 
 #[tokio::test]

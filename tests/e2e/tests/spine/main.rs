@@ -12,6 +12,7 @@ mod network;
 mod peers;
 mod plugins;
 mod restore;
+mod sdk;
 mod secrets;
 mod sentences;
 mod stores;

@@ -1,0 +1,144 @@
+//! What a vendor does: begins with `plugin new`, builds with the ordinary tool of a language, and hands over what `plugin build` left.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::agent::{Said, text};
+use e2e::parts;
+use e2e::weed::Weed;
+
+/// A project of one test.
+struct Project {
+    folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Project {
+    fn new(place: &Path, language: &str) -> Project {
+        let project = Project { folder: place.join("my-store"), environment: Vec::new() };
+        let said = transload(place, &[], &["plugin", "new", "--kind", "sink", "--lang", language, "my-store"]);
+        assert!(said.code == 0 && said.out.contains("transload plugin build"), "{said:?}");
+        project
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        transload(&self.folder, &self.environment, arguments)
+    }
+
+    /// Builds it, installs it as an operator does, and tries it on the store, by the configuration that came with the project.
+    fn holds_every_claim(&self, weed: &Weed) {
+        let said = self.run(&["plugin", "build", "--json"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        let built = said.json();
+        println!("{built:#}");
+        assert_eq!(built["misfits"], serde_json::json!([]));
+        assert_eq!(text(&built["sha256"]).len(), 64);
+
+        let plugins = self.folder.join("plugins/my-store");
+        std::fs::create_dir_all(&plugins).unwrap();
+        for file in ["manifest.toml", "my-store.wasm"] {
+            std::fs::copy(self.folder.join("dist/my-store").join(file), plugins.join(file)).unwrap();
+        }
+        self.edit("transload.toml", "plugins = \"dist\"", "plugins = \"plugins\"");
+        self.edit("transload.toml", "http://127.0.0.1:8333", &weed.plain);
+        let config = ["--config", "transload.toml"];
+        let untried = self.run(&[&config[..], &["plugin", "test"]].concat());
+        assert!(untried.code == 1 && untried.err.contains("it waits for approval"), "{untried:?}");
+        let approved = self.run(&[&config[..], &["plugin", "approve"]].concat());
+        assert!(approved.code == 0 && approved.out.contains("(objects of the replication log)"), "{approved:?}");
+        let tried = self.run(&[&config[..], &["plugin", "test", "--json"]].concat());
+        println!("{}", tried.out);
+        assert_eq!(tried.code, 0, "{tried:?}");
+        let holds = |claim: &&serde_json::Value| claim["outcome"] == "holds" || !claim["outcome"]["noted"].is_null();
+        assert_eq!(tried.json().as_array().unwrap().iter().filter(holds).count(), 14);
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.folder.join(file);
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert!(before.contains(from), "{before}");
+        std::fs::write(path, before.replace(from, to)).unwrap();
+    }
+}
+
+fn transload(folder: &Path, environment: &[(&str, String)], arguments: &[&str]) -> Said {
+    let mut command = Command::new(parts::agent());
+    command.args(arguments).current_dir(folder).env_remove("TRANSLOAD_LOG").envs(environment.iter().cloned());
+    Said::from(command.output().expect("the agent's program starts"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let mut project = Project::new(place.path(), "rust");
+    // Compiled once for many runs, and with the versions that this repository has tried.
+    project.environment.push(("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/new-sink").to_owned()));
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"), project.folder.join("Cargo.lock")).unwrap();
+    project.holds_every_claim(&weed);
+
+    // It is not overwritten, and a build that fails leaves what was built before.
+    let again = transload(place.path(), &[], &["plugin", "new", "--kind", "sink", "--lang", "rust", "my-store"]);
+    assert!(again.code == 2 && again.err.contains("is not empty"), "{again:?}");
+    let manifest = || std::fs::read(project.folder.join("dist/my-store/manifest.toml")).unwrap();
+    let before = manifest();
+    project.edit("src/lib.rs", "struct Plugin;", "struct Plugin");
+    let failed = project.run(&["plugin", "build"]);
+    assert!(failed.code == 1 && failed.err.contains("`cargo build --release --target wasm32-wasip2` failed"), "{failed:?}");
+    assert_eq!(manifest(), before);
+
+    // What no plugin is given is noticed before anybody installs it.
+    project.edit("src/lib.rs", "struct Plugin", "struct Plugin;");
+    project.edit(
+        "src/lib.rs",
+        "Store::open()?.product();",
+        "Store::open()?.product() + &std::fs::read_to_string(\"/name\").unwrap_or_default();",
+    );
+    let refused = project.run(&["plugin", "build"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("it imports wasi:filesystem/"), "{refused:?}");
+    assert!(refused.err.contains("leave std::fs, std::net and std::process out"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sink_in_python_builds_and_holds_every_claim_as_it_was_written() {
+    let Some(componentize_py) = parts::foreign("TRANSLOAD_COMPONENTIZE_PY") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let mut project = Project::new(place.path(), "python");
+    project.environment.push(with_path(componentize_py.parent().unwrap()));
+    project.holds_every_claim(&weed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sink_in_javascript_builds_and_holds_every_claim_as_it_was_written() {
+    let Some(node_modules) = parts::foreign("TRANSLOAD_NODE_MODULES") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let project = Project::new(place.path(), "js");
+    std::os::unix::fs::symlink(node_modules, project.folder.join("node_modules")).unwrap();
+    project.holds_every_claim(&weed);
+}
+
+/// The folder first, then wherever this test's own programs are.
+fn with_path(folder: &Path) -> (&'static str, String) {
+    let path = std::env::var("PATH").unwrap_or_default();
+    ("PATH", format!("{}:{path}", folder.display()))
+}
+
+#[test]
+fn a_tool_that_is_not_there_is_named_with_what_installs_it() {
+    for (language, missing, remedy) in [
+        ("rust", "there is no rustc here", "rustup target add wasm32-wasip2"),
+        ("python", "there is no componentize-py here", ".venv/bin/pip install -r requirements.txt"),
+        ("js", "what package.json names is not installed", "npm install"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let mut project = Project::new(place.path(), language);
+        project.environment.push(("PATH", place.path().join("nowhere").display().to_string()));
+        let refused = project.run(&["plugin", "build"]);
+        assert_eq!(refused.code, 1, "{language}: {refused:?}");
+        assert!(refused.err.contains(missing) && refused.err.contains(remedy), "{language}: {refused:?}");
+        assert!(!project.folder.join("dist").exists());
+    }
+}
