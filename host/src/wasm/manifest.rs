@@ -36,6 +36,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::masking::misleads;
 use crate::config::strict;
 use crate::config::units::{Bytes, Span};
 
@@ -212,6 +213,8 @@ impl Package {
 impl Manifest {
     /// Says everything that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Manifest, Vec<String>> {
+        // First, because what is wrong otherwise is told with words of it.
+        check_shown(text).map_err(|why| vec![why])?;
         let manifest: Manifest = strict::parse(text)?;
         manifest.check().map_err(|why| vec![why])?;
         Ok(manifest)
@@ -244,6 +247,26 @@ impl Manifest {
             }
         }
         self.limits.check()
+    }
+}
+
+/// Whoever approves a manifest is shown its words: none of them may hide or repaint others.
+fn check_shown(text: &str) -> Result<(), String> {
+    fn misleading(value: &toml::Value) -> Option<&str> {
+        match value {
+            toml::Value::String(text) => text.contains(misleads).then_some(text),
+            toml::Value::Array(values) => values.iter().find_map(misleading),
+            toml::Value::Table(table) => {
+                table.iter().find_map(|(name, value)| name.contains(misleads).then_some(name.as_str()).or_else(|| misleading(value)))
+            }
+            _ => None,
+        }
+    }
+    // What cannot be read is refused where it is read.
+    let table = text.parse().map(toml::Value::Table);
+    match table.as_ref().ok().and_then(misleading) {
+        None => Ok(()),
+        Some(words) => Err(format!("{words:?} would not be shown as it is: it holds a control character or one that turns text around")),
     }
 }
 
@@ -328,6 +351,11 @@ reason = "the objects"
             ("[\"/\"]", "[\"/a/../b\"]", "…/manifest.toml: path \"/a/../b\" must be a plain prefix that starts with '/'"),
             ("\"echo.wasm\"", "\"../echo.wasm\"", "…/manifest.toml: component \"../echo.wasm\" must be a file beside the manifest"),
             ("[\"GET\"]", "[\"TRACE\"]", "…/manifest.toml: method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
+            (
+                "\"the objects\"",
+                "\"the objects\\u001b[2K\"",
+                "…/manifest.toml: \"the objects\\u{1b}[2K\" would not be shown as it is: it holds a control character or one that turns text around",
+            ),
             ("name = \"echo\"", "name = \"echo\"\nsockets = true", "…/manifest.toml: unknown key \"sockets\""),
         ] {
             assert_eq!(read(&MANIFEST.replace(old, new), "hello").err().unwrap(), [said]);
