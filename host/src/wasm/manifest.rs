@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::masking::misleads;
 use crate::config::strict;
 use crate::config::units::{Bytes, Span};
 
@@ -164,6 +165,8 @@ impl From<&Limits> for Bounds {
 impl Manifest {
     /// Says everything that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Manifest, Vec<String>> {
+        // First, because what is wrong otherwise is told with words of it.
+        check_shown(text).map_err(|why| vec![why])?;
         let manifest: Manifest = strict::parse(text)?;
         manifest.check().map_err(|why| vec![why])?;
         Ok(manifest)
@@ -199,6 +202,26 @@ impl Manifest {
     }
 }
 
+/// Whoever approves a manifest is shown its words: none of them may hide or repaint others.
+fn check_shown(text: &str) -> Result<(), String> {
+    fn misleading(value: &toml::Value) -> Option<&str> {
+        match value {
+            toml::Value::String(text) => text.contains(misleads).then_some(text),
+            toml::Value::Array(values) => values.iter().find_map(misleading),
+            toml::Value::Table(table) => {
+                table.iter().find_map(|(name, value)| name.contains(misleads).then_some(name.as_str()).or_else(|| misleading(value)))
+            }
+            _ => None,
+        }
+    }
+    // What cannot be read is refused where it is read.
+    let table = text.parse().map(toml::Value::Table);
+    match table.as_ref().ok().and_then(misleading) {
+        None => Ok(()),
+        Some(words) => Err(format!("{words:?} would not be shown as it is: it holds a control character or one that turns text around")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +247,11 @@ reason = "the objects"
             ("[\"/\"]", "[\"/a/../b\"]", "path \"/a/../b\" must be a plain prefix that starts with '/'"),
             ("\"echo.wasm\"", "\"../echo.wasm\"", "component \"../echo.wasm\" must be a file beside the manifest"),
             ("[\"GET\"]", "[\"TRACE\"]", "method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
+            (
+                "\"the objects\"",
+                "\"the objects\\u001b[2K\"",
+                "\"the objects\\u{1b}[2K\" would not be shown as it is: it holds a control character or one that turns text around",
+            ),
             ("name = \"echo\"", "name = \"echo\"\nsockets = true", "unknown key \"sockets\""),
         ] {
             assert_eq!(Manifest::parse(&MANIFEST.replace(old, new)).err().unwrap(), [said]);

@@ -67,14 +67,18 @@ impl Masks {
                 line.push('…');
                 break;
             }
-            match character.is_control() || matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            {
+            match misleads(character) {
                 true => line.extend(character.escape_default()),
                 false => line.push(character),
             }
         }
         line
     }
+}
+
+/// Whether a terminal does something else with it than to show it: move, erase, or turn the text around it.
+pub fn misleads(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What is left of a secret wherever it stands in a longer text in base64 (the password in `user:password`): four characters carry three

@@ -39,6 +39,21 @@ async fn a_plugin_that_asks_for_more_than_it_gets_is_not_started() {
     );
 }
 
+/// Whoever approved it was shown a line that erased the ones before it.
+#[tokio::test]
+async fn a_manifest_that_repaints_what_is_shown_is_refused() {
+    let world = World::start().await;
+    let manifest = world.source_folder().join("manifest.toml");
+    let why = "would not be shown as it is: it holds a control character or one that turns text around";
+    for words in ["disks\\u001b[1A\\u001b[2K", "disks\\n  - nothing else", "\\u202esksid"] {
+        world.reinstall_source("reason = \"disks\"", &format!("reason = \"{words}\""));
+        let shown = words.replace("\\u001b", "\\u{1b}").replace("\\u202e", "\\u{202e}");
+        assert_eq!(reasons(&world).await, [format!("{}: \"{shown}\" {why}", manifest.display())]);
+        world.reinstall_source("[limits]", &format!("[limits]\n\"{words}\" = 1"));
+        assert_eq!(reasons(&world).await, [format!("{}: \"{shown}\" {why}", manifest.display())]);
+    }
+}
+
 #[tokio::test]
 async fn imports_that_lead_out_are_refused() {
     let said = reasons_against(
