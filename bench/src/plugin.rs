@@ -16,10 +16,17 @@ pub async fn s3(url: &str, bucket: &str) -> Result<PluginSink> {
 }
 
 /// The sink on a server without TLS, below a prefix.
-pub async fn s3_below(url: &str, bucket: &str, prefix: &str, (access_key, secret_key): (&str, &str)) -> Result<PluginSink> {
+pub async fn s3_below(url: &str, bucket: &str, prefix: &str, keys: (&str, &str)) -> Result<PluginSink> {
     let place = tempfile::tempdir()?;
-    let secret = private(&place.path().join("secret"), secret_key)?;
-    let key = private(&place.path().join("key"), &"42".repeat(32))?;
+    let config = s3_config(place.path(), url, bucket, prefix, keys)?;
+    let host = PluginHost::new(Arc::new(SystemClock::default()), CodeCache::none(), Approvals::of_everything())?;
+    host.sink(&config.sink).await.map_err(|refused| anyhow!("{refused}"))
+}
+
+/// The same as an operator writes it.
+pub fn s3_config(place: &Path, url: &str, bucket: &str, prefix: &str, (access_key, secret_key): (&str, &str)) -> Result<Config> {
+    let secret = private(&place.join("secret"), secret_key)?;
+    let key = private(&place.join("key"), &"42".repeat(32))?;
     let text = format!(
         "state = \"state\"\nrole = \"receiver\"\nplugins = {plugins:?}\n[key]\nfile = {key:?}\n[receiver]\nreplicas = \"replicas\"\n\
          [sink]\nname = \"store\"\nplugin = \"storage-s3\"\nsecrets = {{ secret-key = {secret:?} }}\n\
@@ -27,9 +34,7 @@ pub async fn s3_below(url: &str, bucket: &str, prefix: &str, (access_key, secret
          [[sink.endpoint]]\norigin = \"{url}\"\nplaintext = true\n",
         plugins = plugins()?,
     );
-    let config = Config::parse(&text, place.path()).map_err(|error| anyhow!("{error}"))?;
-    let host = PluginHost::new(Arc::new(SystemClock::default()), CodeCache::none(), Approvals::of_everything())?;
-    host.sink(&config.sink).await.map_err(|refused| anyhow!("{refused}"))
+    Config::parse(&text, place).map_err(|error| anyhow!("{error}"))
 }
 
 /// The same client that the plugin's requests go through.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::api::status::PluginStatus;
 use crate::clock::Clock;
 use crate::config::{Config, KeyConfig, Role, VmConfig};
 use crate::cpu::Cpu;
@@ -37,7 +38,7 @@ use crate::random::Random;
 use crate::receiver::places;
 use crate::receiver::prepare::Places;
 use crate::secret::{Secret, SecretError};
-use crate::wasm::{Approvals, CodeCache, PluginHost};
+use crate::wasm::{Approvals, CodeCache, InUse, Installed, PluginHost};
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
@@ -45,6 +46,8 @@ const CHECKPOINT_EVERY: u64 = 24;
 const REPLICAS_AT_ONCE: usize = 4;
 /// A VM that was not found is looked for again after this; an inventory of thousands is not asked for every second.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Two looks that find the same let a new version of a plugin in.
+const LOOK_AT_PLUGINS: Duration = Duration::from_secs(2);
 /// Commands of one VM that may wait.
 const DEMANDS: usize = 8;
 
@@ -55,6 +58,7 @@ pub struct Agent {
     pub clock: Arc<dyn Clock>,
     journal: Arc<dyn Journal>,
     work: Arc<Folder>,
+    plugins: Installed,
     sources: BTreeMap<String, Arc<dyn Source>>,
     vms: Mutex<BTreeMap<VmId, VmHandle>>,
     /// None on a gateway apart.
@@ -131,17 +135,20 @@ impl Agent {
         let host = PluginHost::new(clock.clone(), CodeCache::at(&config.state.join("code")), approvals(&config.state))
             .map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
         let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
-        let sink = host.sink(&config.sink).await.map_err(refused)?;
+        let sink = Arc::new(host.sink(&config.sink).await.map_err(refused)?);
+        let mut plugins = Installed::new(host);
+        plugins.use_sink(config.sink.clone(), sink.clone());
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
         if config.role.sends() {
             for source in &config.sources {
-                let plugin = host.source(source).await.map_err(refused)?;
-                sources.insert(source.name.clone(), Arc::new(PersistentSource::new(Arc::new(plugin), clock.clone())));
+                let plugin = Arc::new(plugins.host().source(source).await.map_err(refused)?);
+                plugins.use_source(source.clone(), plugin.clone());
+                sources.insert(source.name.clone(), Arc::new(PersistentSource::new(plugin, clock.clone())));
             }
         }
-        host.forget_unused_code();
+        plugins.host().forget_unused_code();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let sink = Arc::new(PersistentSink::new(Arc::new(sink), clock.clone()));
+        let sink = Arc::new(PersistentSink::new(sink, clock.clone()));
         let (unlock, random) = (unlock(&config.key)?, Random::from_system());
         let log = crate::driver::store::open(sink, &unlock, journal.clone(), &expected, random, Cpu::threads(threads)).await?;
         let places = open_places(&config, work.clone())?;
@@ -167,6 +174,7 @@ impl Agent {
             clock,
             journal,
             work,
+            plugins,
             sources,
             vms: Mutex::default(),
             replicas,
@@ -192,6 +200,14 @@ impl Agent {
             fault = hear => fault,
             () = self.watch_store(failed.clone()) => Fault::internal("the receiver's watch ended"),
             () = self.find_vms(failed.clone()) => Fault::internal("the search for VMs ended"),
+            () = self.watch_plugins() => Fault::internal("the watch over the plugins ended"),
+        }
+    }
+
+    async fn watch_plugins(&self) {
+        loop {
+            self.plugins.look().await;
+            self.clock.sleep(LOOK_AT_PLUGINS).await;
         }
     }
 
@@ -325,6 +341,11 @@ impl Agent {
     }
 
     // ---- views ----
+
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        let shown = |InUse { name, plugin, version, counted, refused }| PluginStatus { name, plugin, version, counted, refused };
+        self.plugins.in_use().into_iter().map(shown).collect()
+    }
 
     pub fn handles(&self) -> BTreeMap<VmId, VmHandle> {
         self.vms.lock().expect("nothing panics while it holds this").clone()

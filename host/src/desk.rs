@@ -61,6 +61,7 @@ impl AgentDesk {
             memory_peak_kib,
             vms: statuses,
             missing: agent.missing().into_iter().map(missing).collect(),
+            plugins: agent.plugins(),
         }
     }
 

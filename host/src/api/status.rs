@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::gateway::VmView;
 use crate::driver::judge::ReplicaView;
 use crate::model::commit::{Mode, Sha};
-use crate::model::{CycleNumber, Fault, Finding, VmId};
+use crate::model::{Counted, CycleNumber, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
 use crate::policy::vm::{Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
@@ -26,6 +26,21 @@ pub struct AgentStatus {
     pub vms: Vec<VmStatus>,
     /// VMs that are wanted and not replicated yet: no source knows them, several fit, or their source cannot be asked.
     pub missing: Vec<Missing>,
+    pub plugins: Vec<PluginStatus>,
+}
+
+/// A plugin as it runs, with what it did since the agent was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// What the configuration calls it.
+    pub name: String,
+    /// Its folder.
+    pub plugin: String,
+    pub version: String,
+    #[serde(flatten)]
+    pub counted: Counted,
+    /// Why what lies in its folder now does not take over.
+    pub refused: Option<String>,
 }
 
 /// What happened, whether the data is safe, what comes next.

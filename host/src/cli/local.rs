@@ -114,7 +114,7 @@ pub fn fix_of_plugin(folder: &Path) -> String {
     if !plugins.is_dir() {
         return format!("There is no folder {}: correct plugins in the configuration, or install the plugins there.", plugins.display());
     }
-    if !folder.is_dir() {
+    if !installed(plugins).iter().any(|other| *other == name) {
         let others = match installed(plugins).join(", ") {
             none if none.is_empty() => "none".to_owned(),
             names => names,
@@ -129,10 +129,16 @@ pub fn fix_of_plugin(folder: &Path) -> String {
 
 pub fn installed(plugins: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries.filter_map(|entry| package(&entry.path())).collect();
     names.sort();
+    names.dedup();
     names
+}
+
+/// The name of the plugin that may be there: a folder, or an archive.
+fn package(place: &Path) -> Option<String> {
+    let name = place.file_name()?.to_str()?;
+    if place.is_dir() { Some(name.to_owned()) } else { name.strip_suffix(".tar").map(str::to_owned) }
 }
 
 #[cfg(test)]

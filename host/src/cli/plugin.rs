@@ -8,16 +8,19 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::agent;
+use crate::api::command::{Command, Reply};
 use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_NEXT};
+use crate::api::socket;
+use crate::api::status::PluginStatus;
 use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::driver::retry::PersistentSink;
+use crate::config::{Config, PluginConfig};
+use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::kit::{self, Judged, Outcome};
 use crate::random::Random;
 use crate::wasm::{Approval, Approvals, CodeCache, Package, PluginHost, VendorKey, asks, misfits};
 
 use super::local;
-use super::print::plain;
+use super::print::{bytes, plain};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -47,9 +50,19 @@ pub enum Verb {
         #[arg(long)]
         key: Option<PathBuf>,
     },
-    /// Tries the contract's claims on the store that the configuration names, one by one. Runs the plugin, which must be approved; writes
-    /// below probe/ and deletes it again.
-    Test,
+    /// Tries the contract's claims, one by one, on the configured store, or by --vm on a source. Runs the plugin, which must be approved.
+    /// What it writes into the store lies below probe/ and is deleted again; the VM gets two snapshots, one after the other, and loses them.
+    Test {
+        /// Try a source, on this VM of it.
+        #[arg(long)]
+        vm: Option<String>,
+        /// Which source, where several are configured.
+        #[arg(long, requires = "vm")]
+        source: Option<String>,
+        /// With mishaps: one exchange in twelve is refused as busy, lost on its way, not answered, or cut off in its reply.
+        #[arg(long)]
+        faults: bool,
+    },
     /// Takes an approval back. The files stay, and a running agent keeps what it has loaded.
     Remove { name: String },
 }
@@ -68,6 +81,8 @@ struct Found {
     key: Option<String>,
     /// Why it may not run; none: it may.
     waits: Vec<String>,
+    /// Where the running agent uses it, and what it did there.
+    running: Vec<PluginStatus>,
 }
 
 /// What is known of a vendor's signature.
@@ -114,7 +129,7 @@ impl Failed {
 pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
     // Secrets are needed to run a plugin, and not to decide about it.
     let config = match verb {
-        Verb::Test => super::load(path),
+        Verb::Test { .. } => super::load(path),
         _ => super::usable(path, Config::read(path)),
     };
     let config = match config {
@@ -127,7 +142,7 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
         Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
         Verb::Approve { names, key, no_key } => desk.approve(names, key.as_deref(), *no_key),
         Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
-        Verb::Test => desk.test(),
+        Verb::Test { vm, source, faults } => desk.test(vm.as_deref(), source.as_deref(), *faults),
         Verb::Remove { name } => desk.remove(name),
     };
     match done {
@@ -147,7 +162,11 @@ struct Desk {
 
 impl Desk {
     fn list(&self) -> Result<(), Failed> {
-        let all: Vec<Found> = local::installed(&self.config.plugins).iter().map(|name| self.found(name, None).0).collect();
+        let running = self.running();
+        let mut all: Vec<Found> = local::installed(&self.config.plugins).iter().map(|name| self.found(name, None).0).collect();
+        for found in &mut all {
+            found.running = running.iter().filter(|plugin| plugin.plugin == found.name).cloned().collect();
+        }
         if self.json {
             print(&all);
         } else if all.is_empty() {
@@ -161,8 +180,18 @@ impl Desk {
                 (waits, _) => waits.join("; "),
             };
             println!("{:<20} {kind:<8} {:<10} {}", plain(&found.name), plain(version), plain(&state));
+            found.running.iter().for_each(|plugin| println!("  {}", plain(&ran(plugin))));
         }
         Ok(())
+    }
+
+    /// What the agent says of the plugins that it runs. None of them, when no agent answers.
+    fn running(&self) -> Vec<PluginStatus> {
+        let asked = super::runtime().block_on(socket::ask(&socket::place(&self.config.state), &Command::Status));
+        match asked {
+            Ok(Reply::Status(status)) => status.plugins,
+            _ => Vec::new(),
+        }
     }
 
     fn inspect(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
@@ -214,7 +243,7 @@ impl Desk {
         self.approvals.record(name, &Approval::of(&package, key, jiff::Timestamp::now())).map_err(|why| vec![why])?;
         if !self.json {
             self.show(&found, &package);
-            println!("Approved. An agent that runs takes it up at its next start.");
+            println!("Approved. A running agent that uses it lets this version take over within seconds.");
         }
         Ok(())
     }
@@ -237,16 +266,17 @@ impl Desk {
         }
     }
 
-    fn test(&self) -> Result<(), Failed> {
+    fn test(&self, vm: Option<&str>, source: Option<&str>, faults: bool) -> Result<(), Failed> {
         let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
         let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
-        let all = super::runtime().block_on(async {
-            let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
-            // As the agent calls it: what passes is tried again.
-            let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
-            let mut tell = |judged: &Judged| self.tell(judged);
-            Ok(kit::sink::judge(&sink, Random::from_system(), &mut tell).await)
-        })?;
+        let host = if faults { host.troubled(Random::from_system()) } else { host };
+        let tried = async {
+            match vm {
+                Some(vm) => self.try_source(&host, self.source(source)?, vm).await,
+                None => self.try_sink(&host, faults).await,
+            }
+        };
+        let all = super::runtime().block_on(tried)?;
         if self.json {
             print(&all);
         }
@@ -257,6 +287,34 @@ impl Desk {
                 Err(Failed { next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
             }
         }
+    }
+
+    // As the agent calls them: what passes is tried again.
+
+    async fn try_sink(&self, host: &PluginHost, faults: bool) -> Result<Vec<Judged>, Failed> {
+        let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
+        let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
+        Ok(kit::sink::judge(&sink, faults, Random::from_system(), &mut |judged| self.tell(judged)).await)
+    }
+
+    async fn try_source(&self, host: &PluginHost, config: &PluginConfig, vm: &str) -> Result<Vec<Judged>, Failed> {
+        let loaded = async || {
+            let source = host.source(config).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
+            Ok(PersistentSource::new(Arc::new(source), Arc::new(SystemClock::new())))
+        };
+        let (source, other) = (loaded().await?, loaded().await?);
+        let judged = kit::source::judge(&source, &other, vm, Random::from_system(), &mut |judged| self.tell(judged)).await;
+        judged.map_err(|fault| Failed::new(1, format!("the source {} cannot be tried: {}", config.name, fault.message)))
+    }
+
+    fn source(&self, name: Option<&str>) -> Result<&PluginConfig, Failed> {
+        let sources = &self.config.sources;
+        let found = match name {
+            Some(name) => sources.iter().find(|source| source.name == name),
+            None => sources.first().filter(|_| sources.len() == 1),
+        };
+        let known = || sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| Failed::new(2, format!("name one of the configured sources by --source: {}", known())))
     }
 
     fn tell(&self, judged: &Judged) {
@@ -314,6 +372,7 @@ impl Desk {
             approved_at: approval.as_ref().map(|approval| approval.approved_at.to_string()),
             key: pinned.as_ref().map(|key| key.line().to_owned()),
             waits: Vec::new(),
+            running: Vec::new(),
         };
         match &package {
             Ok(package) => {
@@ -359,6 +418,21 @@ pub(super) fn checked(name: &str) -> Result<&str, Failed> {
             format!("{name:?} is no name of a plugin: it is the name of its folder, of lower-case letters, digits and hyphens"),
         )),
     }
+}
+
+/// One line on what it did since the agent was started.
+fn ran(plugin: &PluginStatus) -> String {
+    let PluginStatus { name, version, counted, .. } = plugin;
+    format!(
+        "{name} runs {version}: {} calls, {} faults, {} traps, {} time-outs, {} of memory at most, {} moved, {} seen",
+        counted.calls,
+        counted.faults,
+        counted.traps,
+        counted.time_outs,
+        bytes(counted.memory_peak),
+        bytes(counted.spliced),
+        bytes(counted.peeked),
+    )
 }
 
 fn key_in(file: Option<&Path>) -> Result<Option<VendorKey>, Failed> {

@@ -59,6 +59,17 @@ pub fn table(status: &AgentStatus) -> String {
         line(format!("  ! {}", plain(&missing.message)));
         line(format!("    {} {}", missing.safe, missing.next));
     }
+    for plugin in &status.plugins {
+        if let Some(refused) = &plugin.refused {
+            line(format!(
+                "  ! {} runs on with {} {}; what lies in its folder now may not: {}",
+                plugin.name,
+                plugin.plugin,
+                plugin.version,
+                plain(refused)
+            ));
+        }
+    }
     for vm in &status.vms {
         vm_lines(vm).into_iter().for_each(&mut line);
     }

@@ -67,7 +67,22 @@ impl Sink for PersistentSink {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
-        persist!(self.clock, self.inner.delete(keys))
+        let mut results = vec![Ok(()); keys.len()];
+        let mut left: Vec<usize> = (0..keys.len()).collect();
+        let mut tries = 0;
+        loop {
+            let asked: Vec<String> = left.iter().map(|&place| keys[place].clone()).collect();
+            let found = persist!(self.clock, self.inner.delete(&asked))?;
+            tries += 1;
+            let passing = found.iter().filter_map(|result| result.as_ref().err()).find(|fault| fault.kind.passes()).cloned();
+            left.iter().zip(found).for_each(|(&place, result)| results[place] = result);
+            // Only what is not deleted yet is asked for again: a thousand requests in a row would never all come through.
+            left.retain(|&place| results[place].as_ref().is_err_and(|fault| fault.kind.passes()));
+            match passing {
+                Some(fault) if tries < TRIES_MAX => self.clock.sleep(pause(&fault, tries)).await,
+                _ => return Ok(results),
+            }
+        }
     }
 }
 
@@ -201,5 +216,56 @@ impl ByteSource for PersistentRange {
                 self.clock.sleep(pause(&fault, tries)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Sends every second deletion of a call away, and refuses one key for good.
+    #[derive(Default)]
+    struct Busy(Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl Sink for Busy {
+        async fn describe(&self) -> Result<SinkDescription, Fault> {
+            unreachable!("only deletions are tried here")
+        }
+        async fn put(&self, _key: &str, _body: Sealed) -> Result<(), Fault> {
+            unreachable!("only deletions are tried here")
+        }
+        async fn get(&self, _key: &str, _range: Option<crate::model::Extent>) -> Result<Bytes, Fault> {
+            unreachable!("only deletions are tried here")
+        }
+        async fn head(&self, _key: &str) -> Result<Option<u64>, Fault> {
+            unreachable!("only deletions are tried here")
+        }
+        async fn entries(&self, _prefix: &str, _cursor: Option<String>) -> Result<EntriesPage, Fault> {
+            unreachable!("only deletions are tried here")
+        }
+        async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
+            self.0.lock().unwrap().push(keys.len());
+            let verdict = |(place, key): (usize, &String)| match key.as_str() {
+                "kept" => Err(Fault::denied("it is held")),
+                _ if place % 2 == 1 => Err(Fault::unavailable("later")),
+                _ => Ok(()),
+            };
+            Ok(keys.iter().enumerate().map(verdict).collect())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_not_deleted_yet_is_asked_for_again() {
+        let busy = Arc::new(Busy::default());
+        let sink = PersistentSink::new(busy.clone(), Arc::new(SystemClock::new()));
+        let keys: Vec<String> = ["a", "b", "kept", "d", "e"].map(str::to_owned).to_vec();
+        let results = sink.delete(&keys).await.unwrap();
+        assert_eq!(*busy.0.lock().unwrap(), [5, 2, 1]);
+        let refused: Vec<_> = results.iter().map(|result| result.as_ref().err().map(|fault| fault.kind)).collect();
+        assert_eq!(refused, [None, None, Some(FaultKind::Denied), None, None]);
     }
 }

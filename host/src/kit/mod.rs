@@ -8,8 +8,11 @@
 //! and is deleted at its end.
 
 pub mod sink;
+pub mod source;
 
 use serde::Serialize;
+
+use crate::model::Fault;
 
 /// One claim, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,4 +37,20 @@ impl Judged {
     pub fn failed(&self) -> bool {
         matches!(self.outcome, Outcome::Fails(_))
     }
+}
+
+/// Nothing to say, a note, or why the claim does not hold.
+type Tried = Result<Option<String>, String>;
+
+fn judged(number: usize, claim: &'static str, because: &'static str, tried: Tried) -> Judged {
+    let outcome = match tried {
+        Ok(None) => Outcome::Holds,
+        Ok(Some(note)) => Outcome::Noted(note),
+        Err(why) => Outcome::Fails(why),
+    };
+    Judged { number, claim, because, outcome }
+}
+
+fn told(what: &str, fault: &Fault) -> String {
+    format!("{what}: {} ({})", fault.message, fault.kind)
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Judged, Outcome};
+use super::{Judged, Tried, judged, told};
 use crate::log::layout::AttemptFolder;
 use crate::log::seal::{BLOCK_OVERHEAD, BlockPlace, DataKey, Role, Sealed, Sealer};
 use crate::log::sink::{CreateGuarantee, Entry, Sink};
-use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, Extent, Fault, FaultKind};
+use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, Extent, FaultKind};
 use crate::random::Random;
 
 /// The largest segment that the format knows.
@@ -22,9 +22,6 @@ const AT_ONCE: usize = 16;
 /// As wit/sink.wit has it.
 const KEY_BYTES_MAX: usize = 512;
 const DELETED_AT_ONCE: usize = 1000;
-
-/// Nothing to say, a note, or why the claim does not hold.
-type Tried = Result<Option<String>, String>;
 
 type Try = for<'a> fn(&'a Trial<'a>) -> BoxFuture<'a, Tried>;
 
@@ -104,9 +101,11 @@ const CLAIMS: &[Claim] = &[
 ];
 
 /// Tries every claim, and tells each as it is judged. Leaves nothing behind, unless deleting fails: then the last claims say so.
-pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judged) + Send)) -> Vec<Judged> {
+/// `troubled`: replies get lost on the way, so a create that is refused may have been done by its first try.
+pub async fn judge(sink: &dyn Sink, troubled: bool, random: Random, tell: &mut (dyn FnMut(&Judged) + Send)) -> Vec<Judged> {
     let trial = Trial {
         sink,
+        troubled,
         folder: format!("probe/kit-{:016x}/", random.number()),
         sealer: Sealer::new(&DataKey::random(&mut random.fork()), [1; 16], [2; 16]),
         random,
@@ -114,12 +113,7 @@ pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judge
     };
     let mut all = Vec::new();
     for (index, claim) in CLAIMS.iter().enumerate() {
-        let outcome = match (claim.tried)(&trial).await {
-            Ok(None) => Outcome::Holds,
-            Ok(Some(note)) => Outcome::Noted(note),
-            Err(why) => Outcome::Fails(why),
-        };
-        let judged = Judged { number: index + 1, claim: claim.says, because: claim.because, outcome };
+        let judged = judged(index + 1, claim.says, claim.because, (claim.tried)(&trial).await);
         tell(&judged);
         all.push(judged);
     }
@@ -128,15 +122,12 @@ pub async fn judge(sink: &dyn Sink, random: Random, tell: &mut (dyn FnMut(&Judge
 
 struct Trial<'a> {
     sink: &'a dyn Sink,
+    troubled: bool,
     folder: String,
     sealer: Sealer,
     random: Random,
     /// To be deleted at the end.
     written: Mutex<BTreeSet<String>>,
-}
-
-fn told(what: &str, fault: &Fault) -> String {
-    format!("{what}: {} ({})", fault.message, fault.kind)
 }
 
 impl Trial<'_> {
@@ -374,7 +365,10 @@ impl Trial<'_> {
 
     async fn put(&self, key: &str, body: &Sealed) -> Result<(), String> {
         self.written.lock().expect("nobody panics while it holds this").insert(key.to_owned());
-        self.sink.put(key, body.clone()).await.map_err(|fault| told(&format!("create of {key}"), &fault))
+        match self.sink.put(key, body.clone()).await {
+            Err(fault) if fault.kind == FaultKind::Conflict && self.troubled => self.equals(key, None, &body.whole()).await,
+            created => created.map_err(|fault| told(&format!("create of {key}"), &fault)),
+        }
     }
 
     async fn equals(&self, key: &str, range: Option<Extent>, wanted: &Bytes) -> Result<(), String> {

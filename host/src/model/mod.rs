@@ -3,6 +3,7 @@
 mod bitmap;
 mod cells;
 pub mod commit;
+mod counted;
 mod extent;
 mod fault;
 mod ids;
@@ -11,6 +12,7 @@ mod machine;
 pub(crate) use bitmap::Page;
 pub use bitmap::SectorBitmap;
 pub use cells::{CellMask, Digest};
+pub use counted::Counted;
 pub use extent::{BLOCK, CELL, CELLS_PER_BLOCK, DiskSize, Extent, SECTOR, SECTORS_PER_CELL, check_extents};
 pub use fault::{Fault, FaultKind};
 pub use ids::{Attempt, CycleNumber, DiskId, Epoch, Marker, SnapshotToken, VmId, VmRef};

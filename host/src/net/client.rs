@@ -72,8 +72,8 @@ impl Client {
             return Fault::unavailable(format!("the TLS handshake with {origin} failed: {tls}"));
         }
         match find::<ResolveError>(error) {
-            Some(outside @ ResolveError::Outside { .. }) => return Fault::denied(outside.to_string()),
-            Some(unknown) => return Fault::unavailable(unknown.to_string()),
+            Some(led @ (ResolveError::Outside { .. } | ResolveError::Inside { .. })) => return Fault::denied(led.to_string()),
+            Some(unknown @ ResolveError::Unknown { .. }) => return Fault::unavailable(unknown.to_string()),
             None => {}
         }
         let via = self.endpoint.proxy().map(|proxy| format!(" through the proxy {}", proxy.origin)).unwrap_or_default();

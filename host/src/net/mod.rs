@@ -12,6 +12,7 @@
 
 mod client;
 mod endpoint;
+mod inside;
 mod origin;
 mod probe;
 mod resolve;

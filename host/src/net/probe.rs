@@ -97,6 +97,9 @@ async fn resolve(endpoint: &Endpoint, host: &str) -> Walked<Vec<IpAddr>> {
                 ResolveError::Outside { found, .. } => {
                     format!("repair the name server, set the endpoint's address, or add {found} to expect if it is right")
                 }
+                ResolveError::Inside { found, .. } => {
+                    format!("repair the name server; if that machine is meant, add {found} to the endpoint's expect")
+                }
             };
             Err(ProbeFailure { message: error.to_string(), fix })
         }

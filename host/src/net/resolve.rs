@@ -1,11 +1,12 @@
 //! From a name to addresses: the operator's override, or the machine's resolver under the operator's expectation.
 //!
 //! A private endpoint whose name suddenly resolves to a public address is the case this exists for: the answer is refused, the resolver
-//! that gave it is named, and nothing is sent.
+//! that gave it is named, and nothing is sent. So is an answer that leads inside (`inside`), unless the operator expects that very address.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::endpoint::Endpoint;
+use super::inside::inside;
 
 #[derive(Debug, Clone)]
 pub struct Resolver {
@@ -18,6 +19,8 @@ pub enum ResolveError {
     Unknown { name: String, reason: String, resolvers: String },
     #[error("{name} resolves to {found}, which is outside the expected {expected}; the answer came from {resolvers}; nothing was sent")]
     Outside { name: String, found: IpAddr, expected: String, resolvers: String },
+    #[error("{name} resolves to {found}, which is {what}; the answer came from {resolvers}; nothing was sent")]
+    Inside { name: String, found: IpAddr, what: &'static str, resolvers: String },
 }
 
 impl Resolver {
@@ -37,16 +40,30 @@ impl Resolver {
         if found.is_empty() {
             return Err(unknown("no address".to_owned()));
         }
-        match found.iter().find(|address| own && !self.endpoint.expects(**address)) {
-            Some(&outside) => Err(ResolveError::Outside {
-                name: name.to_owned(),
-                found: outside,
-                expected: self.endpoint.expect.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-                resolvers: resolvers(),
-            }),
+        match own {
+            true => self.judged(name, found),
+            false => Ok(found),
+        }
+    }
+
+    fn judged(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveError> {
+        let (expect, name) = (&self.endpoint.expect, name.to_owned());
+        if let Some(&outside) = found.iter().find(|address| !self.endpoint.expects(**address)) {
+            let expected = expect.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(ResolveError::Outside { name, found: outside, expected, resolvers: resolvers() });
+        }
+        let led = found.iter().find_map(|address| Some((*address, inside(*address)?)));
+        match led.filter(|_| expect.is_empty() && !is_localhost(&name)) {
+            Some((found, what)) => Err(ResolveError::Inside { name, found, what, resolvers: resolvers() }),
             None => Ok(found),
         }
     }
+}
+
+/// Whoever wrote this name meant this machine (RFC 6761).
+fn is_localhost(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 impl reqwest::dns::Resolve for Resolver {
@@ -104,6 +121,26 @@ mod tests {
         let said = Resolver::new(&endpoint).addresses("localhost").await.unwrap_err().to_string();
         assert!(said.starts_with("localhost resolves to "), "{said}");
         assert!(said.contains("outside the expected 10.0.0.0/8; the answer came from "), "{said}");
+    }
+
+    #[test]
+    fn an_answer_that_leads_inside_is_refused_unless_it_is_expected() {
+        let origin = Origin::parse("https://s3.example.test").unwrap();
+        let metadata: IpAddr = "169.254.169.254".parse().unwrap();
+        let usual = Resolver::new(&Endpoint::usual(origin.clone()));
+        let said = usual.judged("s3.example.test", vec!["10.1.2.3".parse().unwrap(), metadata]).unwrap_err().to_string();
+        assert!(said.starts_with("s3.example.test resolves to 169.254.169.254, which is a link-local address"), "{said}");
+        assert!(said.ends_with("nothing was sent"), "{said}");
+        let expecting = Resolver::new(&Endpoint { expect: vec!["169.254.169.254/32".parse().unwrap()], ..Endpoint::usual(origin) });
+        assert_eq!(expecting.judged("s3.example.test", vec![metadata]), Ok(vec![metadata]));
+    }
+
+    #[test]
+    fn who_writes_localhost_means_this_machine() {
+        let origin = Origin::parse("https://bucket.localhost").unwrap();
+        let here: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(Resolver::new(&Endpoint::usual(origin)).judged("bucket.localhost", vec![here]), Ok(vec![here]));
+        assert!(!is_localhost("localhost.example.test") && !is_localhost("notlocalhost"));
     }
 
     #[tokio::test]

@@ -49,8 +49,14 @@ pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, reach:
         }
     }
     let wanted = format!("transload:plugin/{}", manifest.kind.word());
-    if reasons.is_empty() && !kind.exports(engine).any(|(name, _)| interface(name).0 == wanted) {
-        reasons.push(format!("it does not export {wanted}, which a {} plugin must", manifest.kind.word()));
+    let exported = kind.exports(engine).map(|(name, _)| interface(name)).filter(|(name, _)| *name == wanted);
+    let versions: Vec<&str> = exported.map(|(_, version)| version).collect();
+    match versions.as_slice() {
+        // What else is wrong explains this as well.
+        _ if !reasons.is_empty() => {}
+        [] => reasons.push(format!("it does not export {wanted}, which a {} plugin must", manifest.kind.word())),
+        some if some.iter().any(|version| fits_contract(version)) => {}
+        [other, ..] => reasons.push(format!("it exports {wanted}@{other}: this host calls version {CONTRACT} of it")),
     }
     match reasons.is_empty() {
         true => Ok(()),

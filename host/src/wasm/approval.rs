@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{HttpWish, Limits, Manifest, Package, SecretWish};
+use super::manifest::{HttpWish, Limits, Manifest, SecretWish};
+use super::package::Package;
 use super::signature::VendorKey;
 use super::words;
 use crate::config::strict;
@@ -105,7 +106,7 @@ impl Approvals {
         }
     }
 
-    fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.0.as_ref().map(|folder| folder.join(format!("{name}.toml")))
     }
 }

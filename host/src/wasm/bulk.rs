@@ -53,6 +53,8 @@ impl bulk::Host for InstanceState {
                 Piece::Range(part) => whole.append(self.table.get(&part.source)?, part.offset, part.length)?,
                 Piece::Zeros(length) => whole.append_zeros(length)?,
             }
+            // After each one: a short list may name a source of many pieces many times.
+            self.check_room(&whole)?;
         }
         self.keep(whole)
     }
@@ -74,7 +76,7 @@ impl bulk::HostByteSource for InstanceState {
         let source = self.table.get(&this)?.clone();
         let mut bytes = vec![0; length as usize];
         source.fetch(offset, &mut bytes).await?;
-        self.plugin.count_peeked(u64::from(length));
+        self.plugin.counters().peeked(u64::from(length));
         Ok(bytes)
     }
 

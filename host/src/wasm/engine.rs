@@ -13,16 +13,20 @@ use wasmtime_wasi::random::WasiRandom;
 
 use super::admission;
 use super::approval::Approvals;
-use super::bindings::{self, sink, source};
+use super::bindings;
 use super::code_cache::CodeCache;
-use super::instances::Instances;
-use super::manifest::{Kind, Package};
+use super::counters::Counters;
+use super::instances::{Instances, World};
+use super::package::Package;
 use super::plugin::{Plugin, PluginRefused};
 use super::sink::PluginSink;
 use super::source::PluginSource;
 use super::state::InstanceState;
+use super::trouble::Trouble;
+use super::version::{Current, Version};
 use crate::clock::Clock;
 use crate::config::PluginConfig;
+use crate::random::Random;
 
 /// How soon a busy guest lets go of its thread.
 const EPOCH: Duration = Duration::from_millis(10);
@@ -36,37 +40,41 @@ pub struct PluginHost {
     /// And from one start to the next.
     kept: Arc<CodeCache>,
     approvals: Approvals,
-}
-
-struct Loaded {
-    plugin: Arc<Plugin>,
-    component: Component,
-    linker: Linker<InstanceState>,
+    trouble: Option<Trouble>,
 }
 
 impl PluginHost {
     pub fn new(clock: Arc<dyn Clock>, kept: CodeCache, approvals: Approvals) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals })
+        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals, trouble: None })
+    }
+
+    /// The same, for a trial: exchanges of its plugins fail now and then, as on a bad day.
+    pub fn troubled(self, random: Random) -> PluginHost {
+        PluginHost { trouble: Some(Trouble::new(random)), ..self }
     }
 
     pub async fn source(&self, config: &PluginConfig) -> Result<PluginSource, PluginRefused> {
-        let loaded = self.load(config, Kind::Source).await?;
-        let refused = |error: wasmtime::Error| unusable(config, &error);
-        let pre = loaded.linker.instantiate_pre(&loaded.component).map_err(refused)?;
-        let pre = source::SourcePluginPre::new(pre).map_err(refused)?;
-        let control = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre.clone());
-        let data = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre);
-        Ok(PluginSource::new(loaded.plugin, control, data))
+        let version = self.version(config, self.read(config).await?, Arc::default()).await?;
+        Ok(PluginSource::new(version))
     }
 
     pub async fn sink(&self, config: &PluginConfig) -> Result<PluginSink, PluginRefused> {
-        let loaded = self.load(config, Kind::Sink).await?;
-        let refused = |error: wasmtime::Error| unusable(config, &error);
-        let pre = loaded.linker.instantiate_pre(&loaded.component).map_err(refused)?;
-        let pre = sink::SinkPluginPre::new(pre).map_err(refused)?;
-        let control = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre.clone());
-        let data = Instances::new(self.engine.clone(), loaded.plugin.clone(), pre);
-        Ok(PluginSink::new(loaded.plugin, control, data))
+        let version = self.version(config, self.read(config).await?, Arc::default()).await?;
+        Ok(PluginSink::new(version))
+    }
+
+    /// Lets what lies in the plugin's folder take over, if it is another version than the one that runs. Answers whether it was.
+    pub(super) async fn renew<W: World>(&self, config: &PluginConfig, current: &Current<W>) -> Result<bool, PluginRefused> {
+        let (package, now) = (self.read(config).await?, current.now());
+        if package.text == now.manifest {
+            return Ok(false);
+        }
+        current.replace(self.version(config, package, now.plugin.counters().clone()).await?);
+        Ok(true)
+    }
+
+    pub(super) fn approvals(&self) -> &Approvals {
+        &self.approvals
     }
 
     /// Called when everything is loaded that this start needs.
@@ -74,25 +82,44 @@ impl PluginHost {
         self.kept.keep_only(&self.engine, self.compiled.lock().expect("no holder of this lock panics").keys());
     }
 
-    async fn load(&self, config: &PluginConfig, wanted: Kind) -> Result<Loaded, PluginRefused> {
-        let refused = |reasons| PluginRefused { plugin: config.name.clone(), reasons, waits: false };
-        let package = Package::read(&config.folder).map_err(refused)?;
-        if package.manifest.kind != wanted {
+    async fn read(&self, config: &PluginConfig) -> Result<Package, PluginRefused> {
+        let folder = config.folder.clone();
+        // A component of 20 MB is read and digested here; the threads that wait for the network must not wait for it.
+        let read = tokio::task::spawn_blocking(move || Package::read(&folder)).await;
+        read.unwrap_or_else(|error| Err(vec![format!("it could not be read: {error}")])).map_err(|reasons| refused(config, reasons))
+    }
+
+    /// Everything that is asked before any of its code runs.
+    async fn version<W: World>(
+        &self,
+        config: &PluginConfig,
+        package: Package,
+        counters: Arc<Counters>,
+    ) -> Result<Version<W>, PluginRefused> {
+        let refused = |reasons| refused(config, reasons);
+        if package.manifest.kind != W::KIND {
             return Err(refused(vec![format!(
                 "{} is a {} plugin, but it is configured as a {}",
                 package.manifest.name,
                 package.manifest.kind.word(),
-                wanted.word()
+                W::KIND.word()
             )]));
         }
         let judged = self.approvals.judge(config.folder_name(), &package);
         judged.map_err(|reasons| PluginRefused { waits: true, ..refused(reasons) })?;
         let opened = config.open().map_err(refused)?;
-        let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone()).map_err(refused)?;
+        let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone(), counters);
+        let plugin = Arc::new(plugin.map_err(refused)?.troubled(self.trouble.clone()));
         let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
         admission::admit(&self.engine, &component, &package.manifest, plugin.grants().into()).map_err(refused)?;
-        let linker = linker(&self.engine).map_err(|error| unusable(config, &error))?;
-        Ok(Loaded { plugin: Arc::new(plugin), component, linker })
+        let linked = || W::link(linker(&self.engine)?.instantiate_pre(&component)?);
+        let pre = linked().map_err(|error| refused(vec![format!("its component does not fit the contract: {error:#}")]))?;
+        Ok(Version {
+            control: Instances::new(self.engine.clone(), plugin.clone(), pre.clone()),
+            data: Instances::new(self.engine.clone(), plugin.clone(), pre),
+            manifest: package.text,
+            plugin,
+        })
     }
 
     async fn compile(&self, sha256: String, bytes: Vec<u8>) -> Result<Component, String> {
@@ -127,9 +154,8 @@ fn no_component(error: &wasmtime::Error) -> String {
     format!("its component is no WebAssembly component that this host can run: {error:#}")
 }
 
-fn unusable(config: &PluginConfig, error: &wasmtime::Error) -> PluginRefused {
-    let reason = format!("its component does not fit the contract: {error:#}");
-    PluginRefused { plugin: config.name.clone(), reasons: vec![reason], waits: false }
+fn refused(config: &PluginConfig, reasons: Vec<String>) -> PluginRefused {
+    PluginRefused { plugin: config.name.clone(), reasons, waits: false }
 }
 
 /// Epochs interrupt a guest that computes; they cost less than counting its instructions.

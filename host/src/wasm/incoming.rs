@@ -33,7 +33,7 @@ impl Incoming {
         let origin = allowed.origin.clone();
         let client = plugin.client(&origin)?;
         let seat = client.seat().await;
-        let response = exchange(client, allowed, range, None).await?;
+        let response = exchange(&plugin, allowed, range, None).await?;
         seat.answered();
         Ok(Incoming { origin, response, range, _seat: seat, plugin })
     }
@@ -60,7 +60,9 @@ impl Incoming {
         }
         let plugin = self.plugin.clone();
         let client = plugin.client(&self.origin)?;
-        in_time(client, length.unwrap_or(OBJECT_BYTES_MAX), self.body(client, length)).await
+        let body = in_time(client, length.unwrap_or(OBJECT_BYTES_MAX), self.body(client, length)).await?;
+        plugin.counters().spliced(body.len() as u64);
+        Ok(body)
     }
 
     async fn body(mut self, client: &Client, length: Option<u64>) -> Result<Bytes, Fault> {

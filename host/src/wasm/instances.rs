@@ -8,33 +8,46 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
+use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::types;
 use super::bindings::{sink, source};
 use super::convert;
+use super::manifest::Kind;
 use super::plugin::Plugin;
-use super::state::InstanceState;
+use super::state::{HOSTCALL_BYTES_MAX, InstanceState};
 use crate::model::Fault;
-
-/// What a guest may hand to the host in one call. The most that is needed is a list of 65,536 extents: 1 MiB.
-const HOSTCALL_BYTES_MAX: usize = 8 << 20;
 
 /// A kind of plugin that can be instantiated.
 pub trait World: Sized + Send + 'static {
-    type Pre: Send + Sync;
+    const KIND: Kind;
+    type Pre: Clone + Send + Sync;
+    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre>;
     async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self>;
 }
 
 impl World for source::SourcePlugin {
+    const KIND: Kind = Kind::Source;
     type Pre = source::SourcePluginPre<InstanceState>;
+
+    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
+        source::SourcePluginPre::new(pre)
+    }
+
     async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
         pre.instantiate_async(store).await
     }
 }
 
 impl World for sink::SinkPlugin {
+    const KIND: Kind = Kind::Sink;
     type Pre = sink::SinkPluginPre<InstanceState>;
+
+    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
+        sink::SinkPluginPre::new(pre)
+    }
+
     async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
         pre.instantiate_async(store).await
     }
@@ -71,7 +84,8 @@ impl<W: World> Instances<W> {
             Some(ready) => ready,
             None => self.fresh().await?,
         };
-        store.data_mut().peek_left = self.plugin.limits().peek;
+        store.data_mut().begin_call();
+        self.plugin.counters().call();
         Ok(Live { store, world, _seat: seat })
     }
 
@@ -86,7 +100,10 @@ impl<W: World> Instances<W> {
         match made {
             Ok(Ok(world)) => Ok((store, world)),
             Ok(Err(error)) => Err(self.trapped("its start", &store, &error)),
-            Err(_) => Err(Fault::unavailable(format!("plugin {} did not start in time", self.plugin.name()))),
+            Err(_) => {
+                self.plugin.counters().time_out();
+                Err(Fault::unavailable(format!("plugin {} did not start in time", self.plugin.name())))
+            }
         }
     }
 
@@ -97,17 +114,23 @@ impl<W: World> Instances<W> {
 
     /// Gives the instance back if the call came to an answer, and says what the answer was.
     pub fn settle<T>(&self, live: Live<W>, call: &str, called: Called<T>) -> Result<T, Fault> {
-        let name = self.plugin.name();
+        let (name, counters) = (self.plugin.name(), self.plugin.counters());
+        // Linear memory never shrinks, so this is the most that the instance ever had.
+        counters.memory(live.store.data().memory.bytes as u64);
         match called {
             Ok(Ok(answer)) => {
                 let Live { mut store, world, _seat } = live;
                 if !store.data_mut().kept_handles() {
                     self.idle.lock().expect("no holder of this lock panics").push((store, world));
                 }
-                answer.map_err(|fault| self.plugin.shown(convert::fault_from_guest(fault)))
+                answer.map_err(|fault| {
+                    counters.fault();
+                    self.plugin.shown(convert::fault_from_guest(fault))
+                })
             }
             Ok(Err(error)) => Err(self.trapped(call, &live.store, &error)),
             Err(_) => {
+                counters.time_out();
                 tracing::warn!(plugin = name, call, "a call took too long and its instance was ended");
                 Err(Fault::unavailable(format!("plugin {name} did not answer {call} in time")))
             }
@@ -116,11 +139,8 @@ impl<W: World> Instances<W> {
 
     fn trapped(&self, call: &str, store: &Store<InstanceState>, error: &wasmtime::Error) -> Fault {
         let name = self.plugin.name();
-        let said = store.data().last_words.take();
-        let why = match store.data().memory.refused {
-            true => format!("it needs more than its {} MiB of memory", self.plugin.limits().memory >> 20),
-            false => self.plugin.masks().line(&said.unwrap_or_else(|| error.root_cause().to_string()), 500),
-        };
+        self.plugin.counters().trap();
+        let why = store.data().why_it_ended(error);
         tracing::error!(plugin = name, call, detail = self.plugin.masks().line(&format!("{error:?}"), 4000), "a plugin failed");
         Fault::internal(format!("plugin {name} failed in {call}: {why}"))
     }

@@ -1,4 +1,5 @@
-//! What a guest wrote to its standard error: the panic message that explains a trap. The beginning is kept, the rest is swallowed.
+//! What a guest wrote to its standard error during a call: the panic message that explains a trap. The beginning is kept, the rest is
+//! swallowed.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,10 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-const KEPT_BYTES_MAX: usize = 1000;
+use super::masking::Masks;
+
+/// Much more than is shown, because where the end is lost some of it is not shown.
+const KEPT_BYTES_MAX: usize = 4000;
 /// What the guest is told it may write next; anything is taken.
 const WRITE_BYTES_MAX: usize = 8192;
 
@@ -15,11 +19,17 @@ const WRITE_BYTES_MAX: usize = 8192;
 pub struct LastWords(Arc<Mutex<Vec<u8>>>);
 
 impl LastWords {
-    /// One line of it, or nothing.
-    pub fn take(&self) -> Option<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().expect("no holder of this lock panics"));
-        let text = String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ");
-        (!text.is_empty()).then_some(text)
+    /// One line of it, or nothing. Secrets are looked for before anything else is done to the text that could change their form.
+    pub fn take(&self, masks: &Masks) -> Option<String> {
+        let bytes = self.clear();
+        let text = String::from_utf8_lossy(&bytes);
+        let text = if bytes.len() < KEPT_BYTES_MAX { masks.hide(&text) } else { masks.hide_in_beginning(&text) };
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!line.is_empty()).then_some(line)
+    }
+
+    pub fn clear(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().expect("no holder of this lock panics"))
     }
 }
 

@@ -41,10 +41,12 @@ impl LazyRange {
         let origin = &self.request.origin;
         let client = self.plugin.client(origin)?;
         let seat = client.seat().await;
-        let mut response = exchange(client, self.request.clone(), Some(part), None).await?;
+        let mut response = exchange(&self.plugin, self.request.clone(), Some(part), None).await?;
         accept(&response, part).map_err(|fault| fault.while_doing(format!("reading {}+{} from {origin}", part.offset, part.length)))?;
         seat.answered();
-        in_time(client, part.length, self.fill(client, &mut response, buffer)).await
+        in_time(client, part.length, self.fill(client, &mut response, buffer)).await?;
+        self.plugin.counters().spliced(part.length);
+        Ok(())
     }
 
     async fn fill(&self, client: &Client, response: &mut Response, buffer: &mut [u8]) -> Result<(), Fault> {

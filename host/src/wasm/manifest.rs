@@ -1,4 +1,4 @@
-//! A plugin's folder: the component, and the manifest that says what it is and what it asks for, each wish with its reason.
+//! The manifest of a plugin: what it is and what it asks for, each wish with its reason.
 //!
 //! ```toml
 //! name = "storage-s3"
@@ -24,29 +24,15 @@
 //! [limits]                         # all optional; the operator sees them
 //! memory = "64 MiB"
 //! ```
-//!
-//! `manifest.toml.minisig` may stand beside it: the vendor's signature over the manifest, and so over the component.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::config::strict;
 use crate::config::units::{Bytes, Span};
 
-/// A component of JavaScript or Python is 20 MB; ten times that is no plugin.
-const COMPONENT_BYTES_MAX: u64 = 200 << 20;
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
-/// A manifest is a page of text.
-const MANIFEST_BYTES_MAX: u64 = 256 << 10;
-const MANIFEST_FILE: &str = "manifest.toml";
-const SIGNATURE_FILE: &str = "manifest.toml.minisig";
-/// What minisign writes has four short lines.
-const SIGNATURE_BYTES_MAX: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -175,39 +161,6 @@ impl From<&Limits> for Bounds {
     }
 }
 
-/// A manifest and the component that it really belongs to.
-pub struct Package {
-    pub manifest: Manifest,
-    /// The manifest as it is written: what is approved and signed.
-    pub text: String,
-    /// What stands beside it, if anything.
-    pub signature: Option<String>,
-    pub component: Vec<u8>,
-    pub sha256: String,
-}
-
-impl Package {
-    pub fn read(folder: &Path) -> Result<Package, Vec<String>> {
-        let one = |why| vec![why];
-        let path = folder.join(MANIFEST_FILE);
-        let text = text_up_to(&path, MANIFEST_BYTES_MAX).map_err(one)?;
-        let manifest =
-            Manifest::parse(&text).map_err(|all| all.into_iter().map(|why| format!("{}: {why}", path.display())).collect::<Vec<_>>())?;
-        let component = read_up_to(&folder.join(&manifest.component), COMPONENT_BYTES_MAX).map_err(one)?;
-        let sha256 = hex(&Sha256::digest(&component));
-        if !manifest.sha256.eq_ignore_ascii_case(&sha256) {
-            return Err(vec![format!(
-                "{} is not the component that the manifest was written for: its SHA-256 is {sha256}, the manifest says {}",
-                folder.join(&manifest.component).display(),
-                manifest.sha256
-            )]);
-        }
-        let signature = folder.join(SIGNATURE_FILE);
-        let signature = signature.exists().then(|| text_up_to(&signature, SIGNATURE_BYTES_MAX)).transpose().map_err(one)?;
-        Ok(Package { manifest, text, signature, component, sha256 })
-    }
-}
-
 impl Manifest {
     /// Says everything that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Manifest, Vec<String>> {
@@ -246,25 +199,6 @@ impl Manifest {
     }
 }
 
-/// A file of a plugin's folder, unless it is longer than such a file ever is.
-fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    match bytes.len() as u64 <= bytes_max {
-        true => Ok(bytes),
-        false => Err(format!("{} is longer than {bytes_max} bytes, and no such file of a plugin is", path.display())),
-    }
-}
-
-fn text_up_to(path: &Path, bytes_max: u64) -> Result<String, String> {
-    String::from_utf8(read_up_to(path, bytes_max)?).map_err(|_| format!("{} is no text", path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +209,7 @@ kind = "sink"
 version = "0.1.0"
 wit = "0.1.0"
 component = "echo.wasm"
-sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+sha256 = ""
 [[http]]
 origin = "{config.url}"
 methods = ["GET"]
@@ -283,51 +217,23 @@ paths = ["/"]
 reason = "the objects"
 "#;
 
-    fn read(manifest: &str, component: &str) -> Result<Package, Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("manifest.toml"), manifest).unwrap();
-        std::fs::write(folder.path().join("echo.wasm"), component).unwrap();
-        Package::read(folder.path())
-            .map_err(|all| all.into_iter().map(|why| why.replace(&folder.path().display().to_string(), "…")).collect())
-    }
-
-    #[test]
-    fn the_component_must_be_the_one_the_manifest_names() {
-        assert_eq!(read(MANIFEST, "hello").unwrap().manifest.kind, Kind::Sink);
-        let said = read(MANIFEST, "evil").err().unwrap();
-        assert!(said[0].starts_with("…/echo.wasm is not the component that the manifest was written for: its SHA-256 is "), "{said:?}");
-    }
-
-    #[test]
-    fn files_that_are_longer_than_any_are_not_read_to_their_end() {
-        assert_eq!(
-            read(&"# much\n".repeat(50_000), "hello").err().unwrap(),
-            ["…/manifest.toml is longer than 262144 bytes, and no such file of a plugin is"]
-        );
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("long"), "12345").unwrap();
-        let long = folder.path().join("long");
-        assert_eq!(read_up_to(&long, 5).unwrap(), b"12345");
-        assert!(read_up_to(&long, 4).unwrap_err().ends_with("is longer than 4 bytes, and no such file of a plugin is"));
-    }
-
     #[test]
     fn wishes_without_reason_and_paths_that_climb_are_refused() {
         for (old, new, said) in [
-            ("\"the objects\"", "\"\"", "…/manifest.toml: [[http]] \"{config.url}\" needs methods, paths and a reason"),
-            ("[\"/\"]", "[\"/a/../b\"]", "…/manifest.toml: path \"/a/../b\" must be a plain prefix that starts with '/'"),
-            ("\"echo.wasm\"", "\"../echo.wasm\"", "…/manifest.toml: component \"../echo.wasm\" must be a file beside the manifest"),
-            ("[\"GET\"]", "[\"TRACE\"]", "…/manifest.toml: method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
-            ("name = \"echo\"", "name = \"echo\"\nsockets = true", "…/manifest.toml: unknown key \"sockets\""),
+            ("\"the objects\"", "\"\"", "[[http]] \"{config.url}\" needs methods, paths and a reason"),
+            ("[\"/\"]", "[\"/a/../b\"]", "path \"/a/../b\" must be a plain prefix that starts with '/'"),
+            ("\"echo.wasm\"", "\"../echo.wasm\"", "component \"../echo.wasm\" must be a file beside the manifest"),
+            ("[\"GET\"]", "[\"TRACE\"]", "method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
+            ("name = \"echo\"", "name = \"echo\"\nsockets = true", "unknown key \"sockets\""),
         ] {
-            assert_eq!(read(&MANIFEST.replace(old, new), "hello").err().unwrap(), [said]);
+            assert_eq!(Manifest::parse(&MANIFEST.replace(old, new)).err().unwrap(), [said]);
         }
     }
 
     #[test]
     fn a_chain_without_steps_would_be_the_secret_itself() {
         let wish = "[[secret]]\nname = \"key\"\nreason = \"r\"\nsign-chain = { steps-min = 0, prefix = \"\" }\n";
-        let said = read(&format!("{MANIFEST}{wish}"), "hello").err().unwrap();
-        assert_eq!(said, ["…/manifest.toml: [[secret]] \"key\": a chain of no steps would hand the secret to the plugin"]);
+        let said = Manifest::parse(&format!("{MANIFEST}{wish}")).err().unwrap();
+        assert_eq!(said, ["[[secret]] \"key\": a chain of no steps would hand the secret to the plugin"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Text that came from outside, made fit for a log or an error: known secrets masked, control characters escaped, length bounded.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::web::encode;
@@ -27,8 +28,8 @@ impl Masks {
                     forms.push(Zeroizing::new(text));
                 }
             }
-            let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret.expose());
-            forms.push(Zeroizing::new(url_safe));
+            forms.push(Zeroizing::new(URL_SAFE_NO_PAD.encode(secret.expose())));
+            forms.extend(inside_base64(secret.expose()));
         }
         // Longer forms first, so that no remainder of one is left beside the mask of a shorter one.
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -36,14 +37,30 @@ impl Masks {
         Masks(forms)
     }
 
-    /// One printable line of at most `bytes_max` bytes.
-    pub fn line(&self, text: &str, bytes_max: usize) -> String {
+    /// The text without the secrets, and otherwise as it was.
+    pub fn hide(&self, text: &str) -> String {
         let mut masked = text.to_owned();
         for form in &self.0 {
             if masked.contains(form.as_str()) {
                 masked = masked.replace(form.as_str(), "…");
             }
         }
+        masked
+    }
+
+    /// The same of a text whose end is lost: where it breaks off in what may be a secret, that goes as well.
+    pub fn hide_in_beginning(&self, text: &str) -> String {
+        // Half a character may have been left of the last one.
+        let mut masked = self.hide(text.trim_end_matches(char::REPLACEMENT_CHARACTER));
+        let begun = |form: &str| (1..form.len()).rev().find(|length| masked.as_bytes().ends_with(&form.as_bytes()[..*length]));
+        let begun = self.0.iter().filter_map(|form| begun(form)).max().unwrap_or(0);
+        masked.truncate(masked.floor_char_boundary(masked.len() - begun));
+        masked
+    }
+
+    /// One printable line of at most `bytes_max` bytes.
+    pub fn line(&self, text: &str, bytes_max: usize) -> String {
+        let masked = self.hide(text);
         let mut line = String::with_capacity(masked.len().min(bytes_max));
         for character in masked.chars() {
             if line.len() + 12 > bytes_max {
@@ -60,6 +77,16 @@ impl Masks {
     }
 }
 
+/// What is left of a secret wherever it stands in a longer text in base64 (the password in `user:password`): four characters carry three
+/// bytes, so there are three ways to fall in, and the characters at either end belong to the neighbours as well.
+fn inside_base64(secret: &[u8]) -> impl Iterator<Item = Zeroizing<String>> {
+    (0..3).flat_map(|before| {
+        let text = Zeroizing::new([&[0; 2][..before], secret].concat());
+        let own = (before * 8).div_ceil(6)..(text.len() * 8) / 6;
+        [STANDARD, URL_SAFE_NO_PAD].map(|alphabet| Zeroizing::new(Zeroizing::new(alphabet.encode(&*text))[own.clone()].to_owned()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +96,33 @@ mod tests {
         let masks = Masks::of([Secret::new("p<ss w\"rd/1")].iter());
         for shown in ["p<ss w\"rd/1", "p&lt;ss w\"rd/1", "p<ss w\\\"rd/1", "cDxzcyB3InJkLzE=", "p%3Css+w%22rd%2F1"] {
             assert_eq!(masks.line(&format!("login {shown} failed"), 200), "login … failed", "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_inside_of_base64_is_masked_wherever_it_starts() {
+        let masks = Masks::of([Secret::new("hunter2?>~")].iter());
+        for before in ["", "a", "ab", "abc", "svc:"] {
+            for alphabet in [STANDARD, URL_SAFE_NO_PAD] {
+                let shown = masks.line(&alphabet.encode(format!("{before}hunter2?>~ and more")), 200);
+                let left: Vec<&str> = shown.split('…').collect();
+                assert_eq!(left.len(), 2, "{shown}");
+                // At most one character on either side holds some bits of it.
+                assert!(left[0].len() <= before.len().div_ceil(3) * 4, "{before}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_text_ends_before_the_beginning_of_a_secret() {
+        let masks = Masks::of([Secret::new("hunter2 für alle")].iter());
+        for (text, shown) in [
+            ("login hunter2 für alle and hunter2 f", "login … and "),
+            ("login hunter2 f\u{fffd}", "login "),
+            ("login hunter2 für alle", "login …"),
+            ("nothing of it", "nothing of it"),
+        ] {
+            assert_eq!(masks.hide_in_beginning(text), shown);
         }
     }
 

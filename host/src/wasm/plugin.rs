@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::counters::Counters;
 use super::grants::Grants;
 use super::manifest::{Bounds, Manifest};
 use super::masking::Masks;
 use super::sessions::Sessions;
+use super::trouble::Trouble;
 use super::voice::{LINE_BYTES_MAX, LineRate};
 use crate::clock::Clock;
 use crate::config::Opened;
@@ -35,6 +36,7 @@ impl fmt::Display for PluginRefused {
 
 pub struct Plugin {
     name: String,
+    version: String,
     limits: Bounds,
     grants: Grants,
     clients: BTreeMap<Origin, Client>,
@@ -43,7 +45,8 @@ pub struct Plugin {
     masks: Masks,
     line_rate: LineRate,
     clock: Arc<dyn Clock>,
-    peeked: AtomicU64,
+    counters: Arc<Counters>,
+    trouble: Option<Trouble>,
 }
 
 impl Plugin {
@@ -53,6 +56,7 @@ impl Plugin {
         config: &toml::Table,
         opened: Opened,
         clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
     ) -> Result<Plugin, Vec<String>> {
         let grants = Grants::decide(manifest, config, &opened)?;
         let mut wrong = Vec::new();
@@ -69,11 +73,13 @@ impl Plugin {
         match wrong.is_empty() {
             true => Ok(Plugin {
                 name: name.to_owned(),
+                version: manifest.version.clone(),
                 limits: Bounds::from(&manifest.limits),
                 masks: Masks::of(grants.secrets()),
                 line_rate: LineRate::new(clock.monotonic()),
                 sessions: Sessions::default(),
-                peeked: AtomicU64::new(0),
+                counters,
+                trouble: None,
                 grants,
                 clients,
                 config_json,
@@ -85,6 +91,10 @@ impl Plugin {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     pub fn limits(&self) -> &Bounds {
@@ -123,13 +133,17 @@ impl Plugin {
         &*self.clock
     }
 
-    pub fn count_peeked(&self, bytes: u64) {
-        self.peeked.fetch_add(bytes, Ordering::Relaxed);
+    /// The same, with mishaps on its way.
+    pub fn troubled(self, trouble: Option<Trouble>) -> Plugin {
+        Plugin { trouble, ..self }
     }
 
-    /// Plaintext bytes that guests of this plugin have seen since the start.
-    pub fn peeked(&self) -> u64 {
-        self.peeked.load(Ordering::Relaxed)
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// A fault from a guest, fit to be shown: no secret, one line, bounded.

@@ -1,47 +1,55 @@
 //! A source plugin as the pipeline's `Source`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::bindings::source::SourcePlugin;
 use super::convert;
-use super::instances::{Instances, call};
+use super::instances::call;
+use super::paging::Followed;
 use super::plugin::Plugin;
+use super::version::{Current, Version};
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
 use crate::net::{Client, ProbeStep, probe};
 use crate::pipeline::source::*;
 
 pub struct PluginSource {
-    plugin: Arc<Plugin>,
-    /// Everything that may take its time.
-    control: Instances<SourcePlugin>,
-    /// `open-range` alone, so that reading never waits behind a slow inventory.
-    data: Instances<SourcePlugin>,
+    pub(super) current: Current<SourcePlugin>,
 }
 
 /// A call to the source's control instances, from start to answer.
 macro_rules! control {
     ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
-        let (live, called) = call!($self.control, Duration::ZERO, transload_plugin_source.$function($($argument),*));
-        $self.control.settle(live, $name, called)
+        let now = $self.current.now();
+        let (live, called) = call!(now.control, Duration::ZERO, transload_plugin_source.$function($($argument),*));
+        now.control.settle(live, $name, called)
     }};
 }
 
 impl PluginSource {
-    pub(super) fn new(plugin: Arc<Plugin>, control: Instances<SourcePlugin>, data: Instances<SourcePlugin>) -> PluginSource {
-        PluginSource { plugin, control, data }
+    pub(super) fn new(version: Version<SourcePlugin>) -> PluginSource {
+        PluginSource { current: Current::new(version) }
     }
 
     /// Walks to every origin that the plugin may reach, for `transload check`.
     pub async fn probe(&self) -> Vec<ProbeStep> {
-        probe_all(&self.plugin).await
+        probe_all(&self.current.now().plugin).await
+    }
+
+    /// Words for people: what a server repeats in its answers may hold a secret.
+    fn hide(&self, words: &str) -> String {
+        self.current.now().plugin.masks().hide(words)
+    }
+
+    fn shown(&self, finding: Finding) -> Finding {
+        let (subject, message, remedy) = (self.hide(&finding.subject), self.hide(&finding.message), self.hide(&finding.remedy));
+        Finding { subject, message, remedy, ..finding }
     }
 
     /// Plaintext bytes of disks that the guest has seen since the start.
     pub fn bytes_peeked(&self) -> u64 {
-        self.plugin.peeked()
+        self.current.now().plugin.counters().read().peeked
     }
 }
 
@@ -60,16 +68,20 @@ fn done(ended: Ended) -> Option<()> {
 #[async_trait]
 impl Source for PluginSource {
     async fn describe(&self) -> Result<SourceDescription, Fault> {
-        convert::source_description(control!(self, "describe", call_describe())?)
+        let described = convert::source_description(control!(self, "describe", call_describe())?)?;
+        Ok(SourceDescription { product: self.hide(&described.product), ..described })
     }
 
     async fn inventory(&self, cursor: Option<String>) -> Result<InventoryPage, Fault> {
-        let page = control!(self, "inventory", call_inventory(cursor.as_deref()))?;
-        convert::inventory_page(page, cursor.as_deref())
+        let list = Followed::to(cursor.as_deref())?;
+        let page = control!(self, "inventory", call_inventory(list.cursor()))?;
+        let page = convert::inventory_page(page, list.cursor())?;
+        Ok(InventoryPage { next: list.go_on("VMs", page.vms.len(), None, page.next)?, vms: page.vms })
     }
 
     async fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
-        convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)
+        let findings = convert::findings(control!(self, "preflight", call_preflight(&convert::vm_ref(vm)))?)?;
+        Ok(findings.into_iter().map(|finding| self.shown(finding)).collect())
     }
 
     async fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
@@ -120,12 +132,16 @@ impl Source for PluginSource {
 
     async fn changed(&self, token: &SnapshotToken, disk: &DiskId, since: &Marker, cursor: Option<String>) -> Result<Changes, Fault> {
         let given = control!(self, "changed", call_changed(token.as_str(), disk.as_str(), since.as_str(), cursor.as_deref()))?;
-        convert::changes(given, cursor.as_deref())
+        Ok(match convert::changes(given, cursor.as_deref())? {
+            Changes::Resync(reason) => Changes::Resync(ResyncReason { message: self.hide(&reason.message), ..reason }),
+            page => page,
+        })
     }
 
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
+        let now = self.current.now();
         let (mut live, called) = call!(
-            self.data,
+            now.data,
             Duration::ZERO,
             transload_plugin_source.call_open_range(token.as_str(), disk.as_str(), range.offset, range.length)
         );
@@ -134,7 +150,7 @@ impl Source for PluginSource {
             Ok(Ok(Ok(handle))) => live.store.data_mut().take(wasmtime::component::Resource::new_own(handle.rep())).ok(),
             _ => None,
         };
-        self.data.settle(live, "open-range", called)?;
+        now.data.settle(live, "open-range", called)?;
         let source = taken.ok_or_else(|| Fault::corrupt("the plugin answered with a byte source that is not there"))?;
         match source.bytes() == range.length {
             true => Ok(Box::new(source)),

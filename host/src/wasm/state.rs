@@ -17,6 +17,8 @@ use super::plugin::Plugin;
 use super::splice::Splice;
 use crate::model::Fault;
 
+/// What a guest may hand to the host in one call. The most that is needed is a list of 65,536 extents: 1 MiB.
+pub const HOSTCALL_BYTES_MAX: usize = 8 << 20;
 /// Host resources that one instance may hold at a time. A call needs a handful; what piles up is a leak.
 const HANDLES_MAX: usize = 4096;
 /// Pieces of byte sources that one instance may hold at a time, so that slices of slices cannot eat the host's memory.
@@ -51,11 +53,41 @@ impl InstanceState {
         InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, pieces: 0, wasi }
     }
 
+    /// What a call may use and what it says are its own: nothing of an earlier call explains how a later one ends.
+    pub(super) fn begin_call(&mut self) {
+        self.peek_left = self.plugin.limits().peek;
+        self.memory.refused = false;
+        self.last_words.clear();
+    }
+
+    /// Why the engine ended this instance, in one line: what it took too much of, else its own words, else the engine's.
+    pub(super) fn why_it_ended(&self, error: &wasmtime::Error) -> String {
+        let (masks, engine) = (self.plugin.masks(), error.root_cause().to_string());
+        if self.memory.refused {
+            return format!("it needs more than its {} MiB of memory", self.plugin.limits().memory >> 20);
+        }
+        // The engine names its own fuel here, which nobody outside of it knows.
+        if engine.starts_with("too much data is being copied") {
+            return format!("it handed over more than {} MiB in one call", HOSTCALL_BYTES_MAX >> 20);
+        }
+        // Functions pass by their names until an instance is made; only then are their shapes compared.
+        if error.to_string() == "failed to convert function to given type" {
+            return format!("its component does not fit the contract: {error:#}");
+        }
+        masks.line(&self.last_words.take(masks).unwrap_or(engine), 500)
+    }
+
+    /// Whether the guest may hold this byte source as well.
+    pub(super) fn check_room(&self, splice: &Splice) -> Result<(), Fault> {
+        match self.pieces + splice.pieces() <= PIECES_MAX {
+            true => Ok(()),
+            false => Err(Fault::denied(format!("a plugin may hold at most {PIECES_MAX} pieces of byte sources at a time"))),
+        }
+    }
+
     /// Puts a byte source where the guest can name it.
     pub(super) fn keep(&mut self, splice: Splice) -> Result<Resource<Splice>, Refusal> {
-        if self.pieces + splice.pieces() > PIECES_MAX {
-            return Err(Fault::denied(format!("a plugin may hold at most {PIECES_MAX} pieces of byte sources at a time")).into());
-        }
+        self.check_room(&splice)?;
         let pieces = splice.pieces();
         let kept = self.table.push(splice)?;
         self.pieces += pieces;
@@ -109,7 +141,7 @@ impl types::Host for InstanceState {
 /// Counts all linear memory of an instance, and remembers a refusal so that the trap that follows can be explained.
 pub struct MemoryLimit {
     bytes_max: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
     pub(super) refused: bool,
 }
 

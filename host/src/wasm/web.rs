@@ -20,6 +20,7 @@ use super::plugin::Plugin;
 use super::policy::Allowed;
 use super::splice::Splice;
 use super::state::{InstanceState, Refusal};
+use super::trouble::{self, Mishap, Trouble};
 use crate::log::seal::Sealed;
 use crate::model::{Extent, Fault};
 use crate::net::Client;
@@ -63,7 +64,19 @@ impl From<&Sealed> for Sent {
 }
 
 /// Sends a request and waits for the head of the response.
-pub async fn exchange(client: &Client, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
+pub async fn exchange(plugin: &Plugin, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
+    let client = plugin.client(&allowed.origin)?;
+    let lost = || Err(Fault::unavailable(format!("the connection to {} broke: for this trial", client.endpoint().origin)));
+    match plugin.trouble().and_then(Trouble::next) {
+        None => sent(client, allowed, range, body).await,
+        Some(Mishap::Busy) => Ok(trouble::busy()),
+        Some(Mishap::Lost) => lost(),
+        Some(Mishap::Unanswered) => sent(client, allowed, range, body).await.and_then(|_| lost()),
+        Some(Mishap::Cut) => Ok(trouble::cut(sent(client, allowed, range, body).await?).await),
+    }
+}
+
+async fn sent(client: &Client, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
     let allowance = client.endpoint().read_timeout + transfer_allowance(body.as_ref().map_or(0, |body| body.bytes));
     let body = body.or_else(|| has_body(&allowed.method).then(|| Sent::from(Bytes::new())));
     let mut request = client.http().request(allowed.method, allowed.url).headers(allowed.headers);
@@ -184,7 +197,7 @@ impl http::Host for InstanceState {
         let body = assemble(&plugin, &allowed, body)?;
         let client = plugin.client(&allowed.origin)?;
         // No seat: small exchanges are bounded by the instances, and a login must not wait behind a hundred reads.
-        let mut response = exchange(client, allowed, None, body.map(Sent::from)).await?;
+        let mut response = exchange(&plugin, allowed, None, body.map(Sent::from)).await?;
         let (status, headers) = (response.status().as_u16(), told(response.headers()));
         let body = small_body(client, &mut response, plugin.limits().response).await?;
         Ok(http::Response { status, headers, body })
@@ -206,10 +219,12 @@ impl http::Host for InstanceState {
         if !has_body(&allowed.method) {
             return Err(Fault::invalid("sealed bytes are sent by PUT, POST or PATCH").into());
         }
-        let body = Sent::from(self.table.get(&body)?.sealed());
+        let sealed = self.table.get(&body)?.sealed();
+        let (body, length) = (Sent::from(sealed), sealed.len() as u64);
         let client = plugin.client(&allowed.origin)?;
         let _seat = client.seat().await;
-        let mut response = exchange(client, allowed, None, Some(body)).await?;
+        let mut response = exchange(&plugin, allowed, None, Some(body)).await?;
+        plugin.counters().spliced(length);
         let (status, headers) = (response.status().as_u16(), told(response.headers()));
         let body = small_body(client, &mut response, plugin.limits().response).await?;
         Ok(http::Response { status, headers, body })

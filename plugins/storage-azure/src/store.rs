@@ -18,6 +18,9 @@ pub const OBJECT_BYTES_MAX: u64 = 5000 << 20;
 /// What the contract asks for in one call.
 pub const DELETE_KEYS_MAX: usize = 1000;
 
+/// Deletions in a row that were not answered or sent away, until the rest of a call is not asked for.
+const UNANSWERED_MAX: usize = 3;
+
 pub struct Store<'a, H: Host> {
     pub host: &'a H,
     pub settings: &'a Settings,
@@ -111,11 +114,24 @@ impl<H: Host> Store<'_, H> {
         if keys.len() > DELETE_KEYS_MAX {
             return Err(Fault::invalid(format!("{} keys in one deletion; it takes 1,000.", keys.len())));
         }
-        let verdict = |key: &String| match self.delete_one(key) {
-            Err(fault) if befalls_all(fault.kind) => Err(fault),
-            verdict => Ok(verdict),
-        };
-        keys.iter().map(verdict).collect()
+        let mut results: Vec<Result<(), Fault>> = Vec::new();
+        let mut in_a_row = 0;
+        for key in keys {
+            let result = match results.last() {
+                // Whoever does not answer three times does not answer the next thousand times either.
+                Some(Err(last)) if in_a_row == UNANSWERED_MAX => Err(last.clone()),
+                _ => self.delete_one(key),
+            };
+            match &result {
+                Err(fault) if befalls_all(fault.kind) => return Err(fault.clone()),
+                Err(fault) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable) => {
+                    in_a_row = UNANSWERED_MAX.min(in_a_row + 1)
+                }
+                _ => in_a_row = 0,
+            }
+            results.push(result);
+        }
+        Ok(results)
     }
 
     fn delete_one(&self, key: &str) -> Result<(), Fault> {
@@ -145,9 +161,9 @@ impl<H: Host> Store<'_, H> {
     }
 }
 
-/// Whether a fault is the account's, the container's or the line's, and no single blob's.
+/// Whether a fault is the account's or the container's, and no single blob's.
 fn befalls_all(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Auth | FaultKind::NotFound | FaultKind::Throttled | FaultKind::Unavailable)
+    matches!(kind, FaultKind::Auth | FaultKind::NotFound)
 }
 
 #[cfg(test)]

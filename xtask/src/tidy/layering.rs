@@ -61,7 +61,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         module: "kit",
-        uses: &["model", "log::sink", "log::seal", "log::layout", "random"],
+        uses: &["model", "log::sink", "log::seal", "log::layout", "pipeline::source", "random"],
         because: "it tries a plugin from outside, by the trait that everybody calls it by",
     },
     Row { module: "folder", uses: &["model", "files"], because: "it is local storage for real, and nothing else" },

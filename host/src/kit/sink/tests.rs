@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
+use crate::kit::Outcome;
 use crate::log::sink::{EntriesPage, SinkDescription};
+use crate::model::Fault;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Twist {
@@ -138,7 +140,7 @@ impl Sink for Store {
 
 async fn judged(twist: Twist) -> (Vec<Judged>, usize) {
     let store = Store { twist, objects: Mutex::default(), asked: Mutex::default() };
-    let all = judge(&store, Random::from_seed(1), &mut |_| {}).await;
+    let all = judge(&store, false, Random::from_seed(1), &mut |_| {}).await;
     let left = store.objects.lock().unwrap().len();
     (all, left)
 }

@@ -160,15 +160,23 @@ fn each_deletion_has_its_own_verdict_and_what_is_gone_counts_as_deleted() {
 
 #[test]
 fn what_befalls_every_key_alike_ends_a_deletion_at_once() {
-    for (status, code, kind) in [
-        (503, "ServerBusy", FaultKind::Throttled),
-        (500, "InternalError", FaultKind::Unavailable),
-        (404, "ContainerNotFound", FaultKind::NotFound),
-        (403, "AuthenticationFailed", FaultKind::Auth),
-    ] {
+    for (status, code, kind) in [(404, "ContainerNotFound", FaultKind::NotFound), (403, "AuthenticationFailed", FaultKind::Auth)] {
         let (verdicts, sent) = delete(&["a", "b", "c"], vec![reply(202, &[], ""), refusal(status, code)]);
         assert_eq!((verdicts.unwrap_err().kind, sent), (kind, 2), "{code}");
     }
+}
+
+#[test]
+fn a_deletion_that_was_sent_away_is_its_own_and_three_in_a_row_end_the_call() {
+    let busy = || refusal(503, "ServerBusy");
+    let gone = || reply(202, &[], "");
+    let (verdicts, sent) = delete(&["a", "b", "c", "d", "e"], vec![busy(), gone(), busy(), busy(), gone()]);
+    let kinds: Vec<_> = verdicts.unwrap().into_iter().map(|verdict| verdict.err().map(|fault| fault.kind)).collect();
+    let throttled = Some(FaultKind::Throttled);
+    assert_eq!((kinds, sent), (vec![throttled, None, throttled, throttled, None], 5));
+    let (verdicts, sent) = delete(&["a", "b", "c", "d", "e"], vec![gone(), busy(), busy(), busy()]);
+    let kinds: Vec<_> = verdicts.unwrap().into_iter().map(|verdict| verdict.err().map(|fault| fault.kind)).collect();
+    assert_eq!((kinds, sent), (vec![None, throttled, throttled, throttled, throttled], 4));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Plugins run as they were approved, and in no other way.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use e2e::azurite::Azurite;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
+use lab::Workload;
 use lab::vcenter::{DiskSpec, VmSpec};
 use minisign::KeyPair;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// A site whose agent has plugins of its own, and has approved none of them.
@@ -113,6 +116,53 @@ async fn a_pinned_vendor_may_update_and_may_not_ask_for_more() {
     assert!(refused.contains("new: send GET, DELETE, HEAD, PUT and POST to the address in the setting endpoint"), "{refused}");
 }
 
+/// What the running agent says of the store's plugin, as soon as it says this.
+async fn store_plugin(setup: &Setup, what: &str, question: impl Fn(&Value) -> bool) -> Value {
+    let listed = || setup.run(&["plugin", "list", "--json"]).json();
+    for _ in 0..120 {
+        let all = listed();
+        let found = all.as_array().unwrap().iter().find(|found| found["name"] == "storage-s3").unwrap();
+        if question(&found["running"][0]) {
+            return found["running"][0].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    panic!("never {what}: {:#}", listed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_takes_over_while_the_agent_runs_and_a_broken_one_disturbs_nothing() {
+    let (site, setup, plugins) = unapproved().await;
+    let s3 = plugins.join("storage-s3");
+    assert_eq!(setup.run(&["plugin", "approve"]).code, 0);
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    let before = store_plugin(&setup, "in use", |running| running["version"] == "0.1.0").await;
+    assert!(before["calls"].as_u64() > Some(0) && before["spliced"].as_u64() > Some(300_000), "{before}");
+    assert!(before["memory_peak"].as_u64() > Some(64 << 10), "{before}");
+    assert_eq!((&before["traps"], &before["time_outs"], &before["peeked"]), (&json!(0), &json!(0), &json!(0)), "{before}");
+
+    edit(&s3, "version = \"0.1.0\"", "version = \"0.1.1\"");
+    let waits = store_plugin(&setup, "refused", |running| !running["refused"].is_null()).await;
+    assert!(waits["refused"].as_str().unwrap().contains("another version than the one that was approved"), "{waits}");
+    assert_eq!(waits["version"], "0.1.0", "the version that was approved runs on");
+    agent.sync("db01").await;
+
+    assert_eq!(setup.run(&["plugin", "approve", "storage-s3"]).code, 0);
+    let after = store_plugin(&setup, "taken over", |running| running["version"] == "0.1.1").await;
+    assert!(after["refused"].is_null() && after["calls"].as_u64() > before["calls"].as_u64(), "{after}");
+    site.guest_writes("db01", Workload::EveryOtherSector { start: 2 * MIB, sectors: 50 }, 7).await;
+    agent.sync("db01").await;
+
+    std::fs::write(s3.join("storage-s3.wasm"), b"half of it").unwrap();
+    let broken = store_plugin(&setup, "broken", |running| !running["refused"].is_null()).await;
+    assert!(broken["refused"].as_str().unwrap().contains("is not the component that the manifest was written for"), "{broken}");
+    let told = setup.run(&["status"]).out;
+    assert!(told.contains("! store runs on with storage-s3 0.1.1; what lies in its folder now may not: "), "{told}");
+    agent.sync("db01").await;
+    site.assert_no_snapshot();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_plugin_is_said_to_be_broken_and_disturbs_no_other() {
     let (_site, setup, plugins) = unapproved().await;
@@ -163,10 +213,34 @@ async fn the_sinks_of_this_repository_hold_every_claim() {
 
 fn holds_every_claim(setup: &Setup) {
     setup.write();
-    let said = setup.run(&["plugin", "test", "--json"]);
+    assert_eq!(holding(setup, &["plugin", "test", "--json"]), 14);
+    assert_eq!(holding(setup, &["plugin", "test", "--json", "--faults"]), 14, "with mishaps on the way");
+}
+
+fn holding(setup: &Setup, test: &[&str]) -> usize {
+    let said = setup.run(test);
     let claims = said.json();
     println!("{claims:#}");
     assert_eq!(said.code, 0, "{said:?}");
-    let holds = |claim: &&serde_json::Value| claim["outcome"] == "holds" || !claim["outcome"]["noted"].is_null();
-    assert_eq!(claims.as_array().unwrap().iter().filter(holds).count(), 14);
+    let holds = |claim: &&Value| claim["outcome"] == "holds" || !claim["outcome"]["noted"].is_null();
+    claims.as_array().unwrap().iter().filter(holds).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_of_this_repository_holds_every_claim() {
+    let disks = vec![DiskSpec::with_files(12 * MIB, 1_000_000), DiskSpec::with_files(9 * MIB, 300_000)];
+    let site = Site::with(vec![VmSpec::new("db01", disks), VmSpec::new("app01", vec![DiskSpec::with_files(9 * MIB, 100_000)])]).await;
+    let setup = site.setup(&["db01"]);
+    // The agent turns change tracking on.
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    agent.kill();
+    assert_eq!(holding(&setup, &["plugin", "test", "--vm", "db01", "--json"]), 13);
+    assert_eq!(holding(&setup, &["plugin", "test", "--vm", "db01", "--json", "--faults"]), 13, "with mishaps on the way");
+    site.assert_no_snapshot();
+
+    let nobody = setup.run(&["plugin", "test", "--vm", "db02"]);
+    assert!(nobody.code == 1 && nobody.err.contains("no VM \"db02\" is in the inventory"), "{nobody:?}");
+    let nowhere = setup.run(&["plugin", "test", "--vm", "db01", "--source", "esx"]);
+    assert!(nowhere.code == 2 && nowhere.err.contains("name one of the configured sources by --source"), "{nowhere:?}");
 }

@@ -1,6 +1,8 @@
 //! A sink over plain HTTP verbs: objects are resources below /o/. Keys that start with "bad/" make it misbehave.
 #![cfg(target_family = "wasm")]
 
+mod misdeeds;
+
 wit_bindgen::generate!({ path: "../../../wit", world: "sink-plugin" });
 
 use exports::transload::plugin::sink::*;
@@ -17,14 +19,15 @@ fn fault(kind: FaultKind, message: impl Into<String>) -> Fault {
     Fault { kind, message: message.into(), retry_after_ms: None }
 }
 
-fn url() -> String {
+/// One of the settings, which are one JSON object with text values; empty where there is none of this name.
+fn setting(name: &str) -> String {
     let json = config::json();
-    let behind = json.split("\"url\":\"").nth(1).unwrap_or_default();
+    let behind = json.split(&format!("\"{name}\":\"")).nth(1).unwrap_or_default();
     behind.split('"').next().unwrap_or_default().to_owned()
 }
 
 fn request(method: Method, key: &str) -> Request {
-    Request { method, url: format!("{}/o/{key}", url()), headers: Vec::new(), auth: Auth::None }
+    Request { method, url: format!("{}/o/{key}", setting("url")), headers: Vec::new(), auth: Auth::None }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -42,12 +45,16 @@ fn status(status: u16, what: &str) -> Result<(), Fault> {
 
 impl Guest for Echo {
     fn describe() -> Result<Description, Fault> {
+        if let Some(wrong) = misdeeds::describe(&setting("misdeed")) {
+            return wrong;
+        }
         let steps: Vec<Vec<u8>> = ["date", "region"].iter().map(|step| step.as_bytes().to_vec()).collect();
         let key = sign_chain(Mac::HmacSha256, "key", SecretForm::Text, b"ECHO", &steps)?;
         Ok(Description { product: hex(&key), create: CreateGuarantee::Atomic, object_bytes_max: 1 << 26 })
     }
 
     fn put(key: String, body: &SealedBody) -> Result<(), Fault> {
+        misdeeds::put(&key);
         let header = |name: &str, value: String| Header { name: name.to_owned(), value };
         let sha256 = hex(&body.digest(DigestAlgorithm::Sha256)?);
         let crc32c = hex(&body.digest(DigestAlgorithm::Crc32c)?);
@@ -57,6 +64,9 @@ impl Guest for Echo {
     }
 
     fn get(key: String, range: Option<Extent>) -> Result<Incoming, Fault> {
+        if let Some(wrong) = misdeeds::get(&key) {
+            return wrong;
+        }
         let range = if key == "bad/range" { Some(Extent { offset: 0, length: 1 }) } else { range };
         let incoming = get(&request(Method::Get, &key), range)?;
         if key != "bad/status" && incoming.status() >= 300 {
@@ -75,10 +85,8 @@ impl Guest for Echo {
         }
     }
 
-    fn entries(prefix: String, _cursor: Option<String>) -> Result<EntriesPage, Fault> {
-        let entry = |name: &str| Entry { key: format!("{prefix}{name}"), size: 1 };
-        let entries = if prefix == "bad/" { vec![entry("b"), entry("a")] } else { vec![entry("a"), entry("b")] };
-        Ok(EntriesPage { entries, next: None })
+    fn entries(prefix: String, cursor: Option<String>) -> Result<EntriesPage, Fault> {
+        Ok(misdeeds::entries(&prefix, cursor.as_deref()))
     }
 
     fn delete(keys: Vec<String>) -> Result<Vec<Result<(), Fault>>, Fault> {

@@ -1,15 +1,21 @@
 //! A source that behaves, or misbehaves in the way that the VM's id names. Tests drive the host's boundary with it.
 #![cfg(target_family = "wasm")]
 
+mod bytes;
+mod endings;
+mod extra;
+mod pages;
+mod reach;
+
 wit_bindgen::generate!({ path: "../../../wit", world: "source-plugin" });
 
 use exports::transload::plugin::source::*;
-use transload::plugin::bulk::{ByteSource, Part, Piece, gather};
-use transload::plugin::http::{Auth, BasicAuth, BodyPart, Encoding, Expectation, Method, Request, SecretPart, lazy, send};
+use transload::plugin::bulk::ByteSource;
+use transload::plugin::config;
+use transload::plugin::http::{Auth, BodyPart, Encoding, Expectation, Method, Request, SecretPart, lazy, send};
 use transload::plugin::log::{Level, write};
 use transload::plugin::machine::{Firmware, VmDefinition};
-use transload::plugin::types::{Extent, Fault, FaultKind, Header};
-use transload::plugin::{config, sessions};
+use transload::plugin::types::{Extent, Fault, FaultKind, Pending};
 
 struct Echo;
 export!(Echo);
@@ -18,15 +24,25 @@ fn fault(kind: FaultKind, message: impl Into<String>) -> Fault {
     Fault { kind, message: message.into(), retry_after_ms: None }
 }
 
-/// The configured URL; the settings are one JSON object with text values.
-fn url() -> String {
+/// One of the settings, which are one JSON object with text values; empty where there is none of this name.
+fn setting(name: &str) -> String {
     let json = config::json();
-    let behind = json.split("\"url\":\"").nth(1).unwrap_or_default();
+    let behind = json.split(&format!("\"{name}\":\"")).nth(1).unwrap_or_default();
     behind.split('"').next().unwrap_or_default().to_owned()
 }
 
+/// Runs while the host still makes the instance.
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    match setting("misdeed").as_str() {
+        "loop-at-start" => endings::endless(),
+        "trap-at-start" => panic!("before anything was asked"),
+        _ => {}
+    }
+}
+
 fn get(path: &str) -> Request {
-    Request { method: Method::Get, url: format!("{}{path}", url()), headers: Vec::new(), auth: Auth::None }
+    Request { method: Method::Get, url: format!("{}{path}", setting("url")), headers: Vec::new(), auth: Auth::None }
 }
 
 fn text(bytes: Vec<u8>) -> String {
@@ -47,6 +63,10 @@ fn answer(name: String) -> VmDefinition {
     }
 }
 
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, Fault> {
+    text.parse().map_err(|_| fault(FaultKind::Invalid, format!("{text:?} is no number")))
+}
+
 fn source(path: &str, offset: u64, length: u64) -> Result<ByteSource, Fault> {
     lazy(&get(path), Expectation { range: Extent { offset, length } })
 }
@@ -54,6 +74,11 @@ fn source(path: &str, offset: u64, length: u64) -> Result<ByteSource, Fault> {
 impl Guest for Echo {
     /// Logs in with the password in an XML body, as SOAP does, and says what the server saw.
     fn describe() -> Result<Description, Fault> {
+        match setting("misdeed").split_once(' ').unwrap_or_default() {
+            ("describe", "no-disks-at-all") => return Ok(Description { product: String::new(), disks_per_host_max: Some(0) }),
+            ("tell", words) => return Ok(Description { product: words.to_owned(), disks_per_host_max: None }),
+            _ => {}
+        }
         let request = Request { method: Method::Post, ..get("/login") };
         let secret = SecretPart { secret: "password".to_owned(), encoding: Encoding::XmlText };
         let body = [BodyPart::Bytes(b"<password>".to_vec()), BodyPart::Secret(secret), BodyPart::Bytes(b"</password>".to_vec())];
@@ -73,58 +98,29 @@ impl Guest for Echo {
             guest_os: "Debian".to_owned(),
             disks: vec![DiskSummary { id: "disk-1".to_owned(), label: "Hard disk 1".to_owned(), size: 4096 }],
         };
-        Ok(InventoryPage { vms: vec![vm], next: cursor.is_none().then(|| "vm-2".to_owned()) })
+        let page = InventoryPage { vms: vec![vm], next: cursor.is_none().then(|| "vm-2".to_owned()) };
+        Ok(pages::misled(page, cursor.as_deref()))
     }
 
     fn preflight(vm: VmRef) -> Result<Vec<Finding>, Fault> {
-        match vm.id.as_str() {
-            "loop" => loop {
-                std::hint::black_box(0);
-            },
-            "trap" => panic!("on purpose"),
-            "hoard" => {
-                let mut hoard: Vec<Vec<u8>> = Vec::new();
-                loop {
-                    hoard.push(vec![1; 1 << 20]);
-                    std::hint::black_box(&hoard);
-                }
-            }
-            "flood" => {
-                let message = "x".repeat(60_000);
-                let finding =
-                    Finding { code: "flood".to_owned(), severity: Severity::Info, subject: String::new(), message, remedy: String::new() };
-                Ok(vec![finding; 1000])
-            }
-            other => Err(fault(FaultKind::NotFound, other)),
-        }
+        endings::end(&vm.id)
     }
 
     fn definition(vm: VmRef) -> Result<VmDefinition, Fault> {
         match vm.id.split_once(' ').unwrap_or((&vm.id, "")) {
-            ("get", url) => {
-                let request = Request { method: Method::Get, url: url.to_owned(), headers: Vec::new(), auth: Auth::None };
-                send(&request, &[]).map(|response| answer(format!("{} {}", response.status, text(response.body))))
-            }
-            ("headers", _) => {
-                let headers = vec![Header { name: "x-guest".to_owned(), value: "hello".to_owned() }];
-                let auth = Auth::Basic(BasicAuth { user: "svc".to_owned(), password: "password".to_owned() });
-                let request = Request { headers, auth, ..get("/headers") };
-                send(&request, &[]).map(|response| answer(text(response.body)))
-            }
             ("log", line) => {
                 for _ in 0..3 {
                     write(Level::Info, line);
                 }
                 Ok(answer(String::new()))
             }
-            ("fault", message) => Err(fault(FaultKind::Auth, message)),
-            ("session", value) => {
-                let before = sessions::get("login");
-                let version = sessions::compare_and_set("login", before.as_ref().map(|entry| entry.version), value.as_bytes())?;
-                Ok(answer(format!("{} then {version}", text(before.map(|entry| entry.value).unwrap_or_default()))))
+            ("chatter", count) => {
+                (0..number(count)?).for_each(|line| write(Level::Info, &format!("chatter {line}")));
+                Ok(answer(String::new()))
             }
+            ("fault", message) => Err(fault(FaultKind::Auth, message)),
             ("peek", length) => {
-                let length = length.parse().map_err(|_| fault(FaultKind::Invalid, "no length"))?;
+                let length = number(length)?;
                 let disk = source("/disk", 0, 1 << 20)?;
                 let mut read = 0;
                 loop {
@@ -134,17 +130,18 @@ impl Guest for Echo {
                     }
                 }
             }
-            ("keep", _) => {
-                // Never dropped: the host must not let it pile up.
-                std::mem::forget(source("/disk", 0, 512)?);
-                Ok(answer("kept".to_owned()))
-            }
-            _ => Err(fault(FaultKind::NotFound, "no such VM")),
+            ("bytes", how) => bytes::misuse(how).map(answer),
+            ("machine", _) => Ok(VmDefinition { cpus: 0, ..answer(String::new()) }),
+            (verb, rest) => reach::out(verb, rest).map(answer),
         }
     }
 
-    fn placement(_vm: VmRef) -> Result<VmPlacement, Fault> {
-        Err(fault(FaultKind::Unsupported, "not here"))
+    fn placement(vm: VmRef) -> Result<VmPlacement, Fault> {
+        let store = Datastore { id: "ds-1".to_owned(), name: "ds".to_owned(), free: 2, capacity: 1, snapshot_bytes: 0 };
+        match vm.id.as_str() {
+            "more-free-than-there-is" => Ok(VmPlacement { host: String::new(), datastores: vec![store] }),
+            _ => Err(fault(FaultKind::Unsupported, "not here")),
+        }
     }
 
     fn enable_tracking(_vm: VmRef) -> Result<Outcome, Fault> {
@@ -156,11 +153,17 @@ impl Guest for Echo {
     }
 
     fn open_snapshot(vm: VmRef, tag: String, _quiesce: Quiesce) -> Result<Outcome, Fault> {
-        Ok(Outcome::Opened(Opened { token: format!("{}/{tag}", vm.id), quiesced: false }))
+        let token = match vm.id.as_str() {
+            "no-token" => String::new(),
+            "long-token" => "x".repeat(64 * 1024 + 1),
+            id => format!("{id}/{tag}"),
+        };
+        Ok(Outcome::Opened(Opened { token, quiesced: false }))
     }
 
-    fn close_snapshot(_token: String, _closing: Closing) -> Result<Outcome, Fault> {
-        Ok(Outcome::Pending(transload::plugin::types::Pending { operation: "task-7".to_owned(), poll_after_ms: 5 }))
+    fn close_snapshot(token: String, _closing: Closing) -> Result<Outcome, Fault> {
+        let operation = if token == "no-operation" { "" } else { "task-7" };
+        Ok(Outcome::Pending(Pending { operation: operation.to_owned(), poll_after_ms: 5 }))
     }
 
     fn release_markers(_vm: VmRef, _markers: Vec<DiskMarker>) -> Result<(), Fault> {
@@ -171,31 +174,35 @@ impl Guest for Echo {
         Ok(vec![format!("{tag_prefix}-1")])
     }
 
-    fn disks(_token: String) -> Result<Vec<SnapshotDisk>, Fault> {
-        Ok(Vec::new())
+    fn disks(token: String) -> Result<Vec<SnapshotDisk>, Fault> {
+        let disk = |id: &str, size| SnapshotDisk {
+            id: id.to_owned(),
+            label: String::new(),
+            fingerprint: "f".to_owned(),
+            size,
+            marker: None,
+            readable: ReadablePart::WholeDisk,
+        };
+        match token.as_str() {
+            "disk-twice" => Ok(vec![disk("disk-1", 4096), disk("disk-1", 4096)]),
+            "odd-size" => Ok(vec![disk("disk-1", 513)]),
+            "no-size" => Ok(vec![disk("disk-1", 0)]),
+            "endless-disk" => Ok(vec![disk("disk-1", u64::MAX - 511)]),
+            "no-fingerprint" => Ok(vec![SnapshotDisk { fingerprint: String::new(), ..disk("disk-1", 4096) }]),
+            "nameless-disk" => Ok(vec![disk("", 4096)]),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn changed(_token: String, disk: String, _since: String, cursor: Option<String>) -> Result<Changes, Fault> {
-        let extents = match disk.as_str() {
-            "overlapping" => vec![Extent { offset: 0, length: 1024 }, Extent { offset: 512, length: 512 }],
-            _ => vec![Extent { offset: 0, length: 512 }],
-        };
-        let page = ChangedPage { covers: Extent { offset: 0, length: 4096 }, extents, next: cursor };
-        Ok(Changes::Page(page))
+        match disk.strip_prefix("resync ") {
+            Some(words) => Ok(Changes::Resync(ResyncReason { code: "told".to_owned(), message: words.to_owned() })),
+            None => Ok(Changes::Page(pages::changed(&disk, cursor.as_deref()))),
+        }
     }
 
     fn open_range(_token: String, disk: String, offset: u64, length: u64) -> Result<ByteSource, Fault> {
-        match disk.as_str() {
-            // Bytes, then as many zeros, then the first bytes again.
-            "gathered" => {
-                let bytes = source("/disk", offset, length)?;
-                let third = length / 3;
-                let part = |offset| Piece::Range(Part { source: &bytes, offset, length: third });
-                gather(&[part(0), Piece::Zeros(length - 2 * third), part(0)])
-            }
-            "short" => source("/disk", offset, length - 1),
-            path => source(&format!("/{path}"), offset, length),
-        }
+        bytes::open(&disk, offset, length)
     }
 
     fn power(_vm: VmRef, _action: PowerAction) -> Result<Outcome, Fault> {
