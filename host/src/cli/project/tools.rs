@@ -124,7 +124,7 @@ fn npm(folder: &Path) -> Result<(), Refused> {
             "In the project's folder: npm install",
         ));
     }
-    run(&mut command, folder, "npm", "Install Node.js (18 or newer) with npm, then, in the project's folder: npm install")
+    run(&mut command, folder, "npm", "Install Node.js with npm, then, in the project's folder: npm install")
 }
 
 fn run(command: &mut Command, folder: &Path, name: &str, install: &str) -> Result<(), Refused> {

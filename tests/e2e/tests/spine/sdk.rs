@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::agent::{Said, text};
-use e2e::parts;
-use e2e::weed::Weed;
+use e2e::weed::{BUCKET, Weed};
+use e2e::{Agent, MIB, Setup, Site, parts};
 
 /// A project of one test.
 struct Project {
@@ -34,11 +34,7 @@ impl Project {
         assert_eq!(built["misfits"], serde_json::json!([]));
         assert_eq!(text(&built["sha256"]).len(), 64);
 
-        let plugins = self.folder.join("plugins/my-store");
-        std::fs::create_dir_all(&plugins).unwrap();
-        for file in ["manifest.toml", "my-store.wasm"] {
-            std::fs::copy(self.folder.join("dist/my-store").join(file), plugins.join(file)).unwrap();
-        }
+        self.install(&self.folder.join("plugins"));
         self.edit("transload.toml", "plugins = \"dist\"", "plugins = \"plugins\"");
         self.edit("transload.toml", "http://127.0.0.1:8333", &weed.plain);
         let config = ["--config", "transload.toml"];
@@ -53,11 +49,45 @@ impl Project {
         assert_eq!(tried.json().as_array().unwrap().iter().filter(holds).count(), 14);
     }
 
+    /// As an operator does who was given what `plugin build` left.
+    fn install(&self, plugins: &Path) {
+        copy(&self.folder.join("dist/my-store"), &plugins.join("my-store"), "my-store.wasm");
+    }
+
+    /// An agent replicates to it, and its recovery points come back.
+    async fn keeps_the_log_of_an_agent(&self, weed: &Weed) {
+        let site = Site::small(12 * MIB, 2_000_000).await;
+        let url = &weed.plain;
+        let sink = format!(
+            "[sink]\nname = \"store\"\nplugin = \"my-store\"\nconfig = {{ endpoint = \"{url}\", bucket = \"{BUCKET}\", prefix = \"agent/\" }}\n\
+             [[sink.endpoint]]\norigin = \"{url}\"\nplaintext = true\n"
+        );
+        let setup = Setup { sink, ..site.setup(&["db01"]) };
+        let plugins = setup.folder.join("plugins");
+        copy(&parts::plugins().join("vmware-cbt"), &plugins.join("vmware-cbt"), "vmware-cbt.wasm");
+        self.install(&plugins);
+        let whole = setup.text().replace(&parts::plugins().display().to_string(), &plugins.display().to_string());
+        let setup = Setup { whole: Some(whole), ..setup };
+        assert_eq!(setup.check().failed_steps(), Vec::<String>::new());
+        let agent = Agent::start(&setup).await;
+        agent.settled("db01", 2).await;
+        site.assert_replica(&agent, "db01", 2).await;
+        site.assert_restored(&agent, "db01", 1).await;
+        site.assert_no_snapshot();
+    }
+
     fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.folder.join(file);
         let before = std::fs::read_to_string(&path).unwrap();
         assert!(before.contains(from), "{before}");
         std::fs::write(path, before.replace(from, to)).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path, component: &str) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in ["manifest.toml", component] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
     }
 }
 
@@ -101,13 +131,14 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_sink_in_python_builds_and_holds_every_claim_as_it_was_written() {
+async fn a_new_sink_in_python_builds_holds_every_claim_and_keeps_the_log_of_an_agent() {
     let Some(componentize_py) = parts::foreign("TRANSLOAD_COMPONENTIZE_PY") else { return };
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
     let mut project = Project::new(place.path(), "python");
     project.environment.push(with_path(componentize_py.parent().unwrap()));
     project.holds_every_claim(&weed);
+    project.keeps_the_log_of_an_agent(&weed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
