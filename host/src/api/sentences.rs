@@ -45,8 +45,11 @@ pub const CHECKED_NEXT: &str = "Do what is said under each step, then check agai
 pub const PLUGIN_SAFE: &str = "Replicas, recovery points, the source and a running agent are as they were.";
 /// What comes after a plugin that cannot be used as it lies there.
 pub const PLUGIN_NEXT: &str = "`transload plugin inspect NAME` shows what lies there; correct what is named, or install the plugin again.";
+/// What a trial leaves behind where it fails: it may have failed in taking back what it made.
+pub const PLUGIN_TESTED_SAFE: &str = "Replicas, recovery points and a running agent are as they were. Of the trial itself something may be left: \
+     objects below probe/kit- in the store, or a snapshot of the VM whose name begins with transload-kit-; both may be removed.";
 /// What comes after claims that do not hold.
-pub const PLUGIN_TESTED_NEXT: &str = "Keep no replication log there before every claim holds: each that fails says what would be lost.";
+pub const PLUGIN_TESTED_NEXT: &str = "Rely on it for nothing before every claim holds: each that fails says what would be lost.";
 
 /// What comes after a configuration that cannot be used.
 pub fn next_for_configuration(path: &Path) -> String {

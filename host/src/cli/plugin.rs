@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::agent;
 use crate::api::command::{Command, Reply};
-use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_NEXT};
+use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_NEXT, PLUGIN_TESTED_SAFE};
 use crate::api::socket;
 use crate::api::status::PluginStatus;
 use crate::clock::SystemClock;
@@ -148,7 +148,8 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { code, what, next }) => {
-            eprintln!("transload: {}\n{PLUGIN_SAFE}\n{next}", plain(&what));
+            let safe = if matches!(verb, Verb::Test { .. }) { PLUGIN_TESTED_SAFE } else { PLUGIN_SAFE };
+            eprintln!("transload: {}\n{safe}\n{next}", plain(&what));
             ExitCode::from(code)
         }
     }

@@ -67,7 +67,8 @@ impl Sink for PersistentSink {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
-        let mut results = vec![Ok(()); keys.len()];
+        // A key without a verdict is not deleted.
+        let mut results = vec![Err(Fault::corrupt("the store gave no verdict on this deletion")); keys.len()];
         let mut left: Vec<usize> = (0..keys.len()).collect();
         let mut tries = 0;
         loop {
