@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cpu;
+pub mod cutover;
 pub mod desk;
 pub mod driver;
 pub mod files;

@@ -34,8 +34,8 @@ impl From<&Manifest> for Reach {
 
 pub fn admit(engine: &Engine, component: &Component, manifest: &Manifest, reach: Reach) -> Result<(), Vec<String>> {
     let mut reasons = Vec::new();
-    if matches!(manifest.kind, Kind::Cutover | Kind::Launcher) {
-        reasons.push(format!("it is a {} plugin, and this version of Transload runs source and sink plugins only", manifest.kind.word()));
+    if manifest.kind == Kind::Launcher {
+        reasons.push("it is a launcher plugin, and this version of Transload runs none".to_owned());
     }
     if !fits_contract(&manifest.wit) {
         reasons.push(format!("it was built against transload:plugin {}, and this host offers {CONTRACT}", manifest.wit));
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn the_kind_and_the_contract_must_be_hosted_here() {
         assert_eq!(
-            refused(&MANIFEST.replace("\"sink\"", "\"cutover\"").replace("0.1.0", "0.2.0"), "(component)"),
+            refused(&MANIFEST.replace("\"sink\"", "\"launcher\"").replace("0.1.0", "0.2.0"), "(component)"),
             [
-                "it is a cutover plugin, and this version of Transload runs source and sink plugins only",
+                "it is a launcher plugin, and this version of Transload runs none",
                 "it was built against transload:plugin 0.2.0, and this host offers 0.1",
             ]
         );

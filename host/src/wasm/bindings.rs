@@ -1,7 +1,7 @@
 //! What wasmtime generates from wit/. Only `convert` and the imports look in here; everybody else speaks the model's words.
 //!
-//! The two worlds share the types of their imports: the source's world generates them, the sink's points at them. The worlds of the other
-//! kinds parse, and admission refuses them by name until they are hosted.
+//! The worlds share the types of their imports: the source's world generates them, the others point at them. The launcher's world parses,
+//! and admission refuses it by name until it is hosted.
 
 pub mod source {
     wasmtime::component::bindgen!({
@@ -22,6 +22,25 @@ pub mod sink {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "sink-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "transload:plugin/types": super::source::transload::plugin::types,
+            "transload:plugin/bulk": super::source::transload::plugin::bulk,
+            "transload:plugin/http": super::source::transload::plugin::http,
+            "transload:plugin/secrets": super::source::transload::plugin::secrets,
+            "transload:plugin/sessions": super::source::transload::plugin::sessions,
+            "transload:plugin/config": super::source::transload::plugin::config,
+            "transload:plugin/log": super::source::transload::plugin::log,
+            "transload:plugin/clock": super::source::transload::plugin::clock,
+        },
+    });
+}
+
+pub mod cutover {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "cutover-plugin",
         imports: { default: async | trappable },
         exports: { default: async },
         with: {

@@ -2,6 +2,8 @@
 //!
 //! What one call cannot show (that the pages of `changed` tile the disk) is checked by whoever pages.
 
+pub mod cutover;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use super::approval::Approvals;
 use super::bindings;
 use super::code_cache::CodeCache;
 use super::counters::Counters;
+use super::cutover::PluginCutover;
 use super::instances::{Instances, World};
 use super::package::Package;
 use super::plugin::{Plugin, PluginRefused};
@@ -61,6 +62,11 @@ impl PluginHost {
     pub async fn sink(&self, config: &PluginConfig) -> Result<PluginSink, PluginRefused> {
         let version = self.version(config, self.read(config).await?, Arc::default()).await?;
         Ok(PluginSink::new(version))
+    }
+
+    pub async fn cutover(&self, config: &PluginConfig) -> Result<PluginCutover, PluginRefused> {
+        let version = self.version(config, self.read(config).await?, Arc::default()).await?;
+        Ok(PluginCutover::new(version))
     }
 
     /// Lets what lies in the plugin's folder take over, if it is another version than the one that runs. Answers whether it was.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::cutover::PluginCutover;
 use super::engine::PluginHost;
 use super::package::Package;
 use super::plugin::{Plugin, PluginRefused};
@@ -34,6 +35,7 @@ struct Used {
 enum Running {
     Source(Arc<PluginSource>),
     Sink(Arc<PluginSink>),
+    Cutover(Arc<PluginCutover>),
 }
 
 #[derive(Default)]
@@ -76,6 +78,10 @@ impl Installed {
         self.add(config, Running::Sink(sink));
     }
 
+    pub fn use_cutover(&mut self, config: PluginConfig, cutover: Arc<PluginCutover>) {
+        self.add(config, Running::Cutover(cutover));
+    }
+
     /// The first look judges everything: what was put there since it was loaded is another version.
     fn add(&mut self, config: PluginConfig, plugin: Running) {
         self.used.push(Used { config, plugin, seen: Mutex::default() });
@@ -88,6 +94,7 @@ impl Installed {
                 let taken = match &used.plugin {
                     Running::Source(source) => self.host.renew(&used.config, &source.current).await,
                     Running::Sink(sink) => self.host.renew(&used.config, &sink.current).await,
+                    Running::Cutover(cutover) => self.host.renew(&used.config, &cutover.current).await,
                 };
                 used.judged(taken);
             }
@@ -138,6 +145,7 @@ impl Used {
         match &self.plugin {
             Running::Source(source) => source.current.now().plugin.clone(),
             Running::Sink(sink) => sink.current.now().plugin.clone(),
+            Running::Cutover(cutover) => cutover.current.now().plugin.clone(),
         }
     }
 

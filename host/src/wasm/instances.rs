@@ -12,7 +12,7 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::types;
-use super::bindings::{sink, source};
+use super::bindings::{cutover, sink, source};
 use super::convert;
 use super::manifest::Kind;
 use super::plugin::Plugin;
@@ -46,6 +46,19 @@ impl World for sink::SinkPlugin {
 
     fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
         sink::SinkPluginPre::new(pre)
+    }
+
+    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
+        pre.instantiate_async(store).await
+    }
+}
+
+impl World for cutover::CutoverPlugin {
+    const KIND: Kind = Kind::Cutover;
+    type Pre = cutover::CutoverPluginPre<InstanceState>;
+
+    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
+        cutover::CutoverPluginPre::new(pre)
     }
 
     async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   manifest + operator's configuration ─▶ grants          component ─▶ admission ─▶ linker
 //!                                             │                                        │
-//!   Source / Sink ─▶ source, sink ─▶ convert ─▶ instances (control calls │ data calls) ─▶ guest
+//!   Source / Sink / Cutover ─▶ their adapters ─▶ convert ─▶ instances (control calls │ data calls) ─▶ guest
 //!                         ▲                                                             │ imports
 //!                         │                        policy ◀─ web, bulk, signing, sessions, voice
 //!                         └── splice, incoming: bytes pass here, and never through the guest
@@ -19,6 +19,7 @@ mod bulk;
 mod code_cache;
 mod convert;
 mod counters;
+mod cutover;
 mod engine;
 mod grants;
 mod incoming;
@@ -47,6 +48,7 @@ mod words;
 
 pub use approval::{Approval, Approvals};
 pub use code_cache::CodeCache;
+pub use cutover::PluginCutover;
 pub use engine::{PluginHost, misfits};
 pub use installed::{InUse, Installed};
 pub use manifest::{Kind, Limits, Manifest};

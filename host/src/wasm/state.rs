@@ -33,6 +33,8 @@ pub struct InstanceState {
     pub(super) memory: MemoryLimit,
     pub(super) peek_left: u64,
     pub(super) last_words: LastWords,
+    /// This call makes a plan, which reaches nothing.
+    plans: bool,
     pieces: usize,
     wasi: WasiCtx,
 }
@@ -50,14 +52,28 @@ impl InstanceState {
             .max_random_size(64 * 1024)
             .build();
         let memory = MemoryLimit { bytes_max: plugin.limits().memory as usize, bytes: 0, refused: false };
-        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, pieces: 0, wasi }
+        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, plans: false, pieces: 0, wasi }
     }
 
     /// What a call may use and what it says are its own: nothing of an earlier call explains how a later one ends.
     pub(super) fn begin_call(&mut self) {
         self.peek_left = self.plugin.limits().peek;
         self.memory.refused = false;
+        self.plans = false;
         self.last_words.clear();
+    }
+
+    /// Until the next call begins.
+    pub(super) fn begin_plan(&mut self) {
+        self.plans = true;
+    }
+
+    /// Asked before anything outside of this host is reached.
+    pub(super) fn may_reach(&self) -> Result<(), Fault> {
+        match self.plans {
+            false => Ok(()),
+            true => Err(Fault::denied("plan reaches nothing: what it answers follows from its arguments and the settings alone")),
+        }
     }
 
     /// Why the engine ended this instance, in one line: what it took too much of, else its own words, else the engine's.

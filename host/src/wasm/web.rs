@@ -192,6 +192,7 @@ pub fn encode(secret: &Secret, encoding: Encoding, out: &mut Vec<u8>) -> Result<
 
 impl http::Host for InstanceState {
     async fn send(&mut self, request: Request, body: Vec<BodyPart>) -> Result<http::Response, Refusal> {
+        self.may_reach()?;
         let plugin = self.plugin.clone();
         let allowed = plugin.grants().allow(request)?;
         let body = assemble(&plugin, &allowed, body)?;
@@ -204,6 +205,7 @@ impl http::Host for InstanceState {
     }
 
     async fn lazy(&mut self, request: Request, expect: Expectation) -> Result<Resource<Splice>, Refusal> {
+        self.may_reach()?;
         let range = extent(expect.range)?;
         let allowed = self.plugin.grants().allow(request)?;
         if allowed.method != Method::GET {
@@ -214,6 +216,7 @@ impl http::Host for InstanceState {
     }
 
     async fn put(&mut self, request: Request, body: Resource<SealedBody>) -> Result<http::Response, Refusal> {
+        self.may_reach()?;
         let plugin = self.plugin.clone();
         let allowed = plugin.grants().allow(request)?;
         if !has_body(&allowed.method) {
@@ -231,6 +234,7 @@ impl http::Host for InstanceState {
     }
 
     async fn get(&mut self, request: Request, range: Option<types::Extent>) -> Result<Resource<Incoming>, Refusal> {
+        self.may_reach()?;
         let range = range.map(extent).transpose()?;
         let allowed = self.plugin.grants().allow(request)?;
         if allowed.method != Method::GET {

@@ -155,8 +155,19 @@ async fn answer(heard: Arc<Heard>, request: Request<Incoming>) -> Result<Respons
         "/never" => std::future::pending().await,
         "/o/bad/huge" => declared((64 << 20) + 1),
         "/o/bad/endless" => endless(),
+        name if name.starts_with("/names/") => named(&heard, &method, name, body),
         _ => object(&heard, &method, &path, body, range, header("x-sha256")),
     })
+}
+
+/// A text under a name, which whoever comes later replaces.
+fn named(heard: &Heard, method: &Method, name: &str, body: Bytes) -> Response<Body> {
+    let mut objects = heard.objects.lock().unwrap();
+    if method == Method::PUT {
+        objects.insert(name.to_owned(), body);
+        return whole(200, "");
+    }
+    bytes(200, objects.get(name).map_or_else(|| b"192.0.2.1".to_vec(), |text| text.to_vec()))
 }
 
 fn object(heard: &Heard, method: &Method, key: &str, body: Bytes, range: Option<(u64, u64)>, sha256: Option<&str>) -> Response<Body> {

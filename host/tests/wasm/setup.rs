@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 use transload::clock::SystemClock;
 use transload::config::Config;
-use transload::wasm::{Approvals, CodeCache, PluginHost, PluginRefused, PluginSink, PluginSource};
+use transload::wasm::{Approvals, CodeCache, PluginCutover, PluginHost, PluginRefused, PluginSink, PluginSource};
 
 use super::server::Server;
 
@@ -55,7 +55,23 @@ sign-chain = { steps-min = 2, prefix = "ECHO" }
 reason = "signs"
 "#;
 
-/// A server, two plugin folders, and the secrets that belong to them.
+const CUTOVER: &str = r#"
+name = "echo-cutover"
+kind = "cutover"
+version = "0.1.0"
+wit = "0.1.0"
+component = "echo.wasm"
+[[http]]
+origin = "{config.url}"
+methods = ["GET", "PUT"]
+paths = ["/names"]
+reason = "names"
+[limits]
+call = "2 s"
+instances = 2
+"#;
+
+/// A server, three plugin folders, and the secrets that belong to them.
 pub struct World {
     pub server: Server,
     pub folder: tempfile::TempDir,
@@ -79,6 +95,7 @@ impl World {
         let world = World { server, folder };
         world.install("echo-source", SOURCE, guest("guest_source"));
         world.install("echo-sink", SINK, guest("guest_sink"));
+        world.install("echo-cutover", CUTOVER, guest("guest_cutover"));
         world.secret("password", PASSWORD);
         world.secret("key", SIGNING_KEY);
         world
@@ -150,6 +167,13 @@ config = {{ url = "{url}" }}
 [[sink.endpoint]]
 origin = "{url}"
 {endpoint}
+[[cutover]]
+name = "names"
+plugin = "echo-cutover"
+config = {{ url = "{url}" }}
+[[cutover.endpoint]]
+origin = "{url}"
+{endpoint}
 [receiver]
 replicas = "replicas"
 "#
@@ -200,6 +224,13 @@ replicas = "replicas"
         plugin_host().sink(&self.config(&self.usual_endpoint()).sink).await.unwrap()
     }
 
+    /// `misdeed` may be empty: then it does all of it right.
+    pub async fn cutover_that(&self, misdeed: &str) -> PluginCutover {
+        let mut config = self.config(&self.usual_endpoint());
+        config.cutovers[0].config.insert("misdeed".to_owned(), misdeed.into());
+        plugin_host().cutover(&config.cutovers[0]).await.unwrap()
+    }
+
     pub async fn sink_that(&self, misdeed: &str) -> PluginSink {
         let mut config = self.config(&self.usual_endpoint());
         config.sink.config.insert("misdeed".to_owned(), misdeed.into());
@@ -221,7 +252,19 @@ fn build() -> BTreeMap<String, Vec<u8>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let built = Command::new(cargo)
-        .args(["build", "-p", "guest-source", "-p", "guest-sink", "--target", "wasm32-wasip2", "--profile", "component"])
+        .args([
+            "build",
+            "-p",
+            "guest-source",
+            "-p",
+            "guest-sink",
+            "-p",
+            "guest-cutover",
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "component",
+        ])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)
         .stderr(Stdio::inherit())

@@ -4,6 +4,7 @@
 mod admission;
 mod amounts;
 mod bytes;
+mod cutover;
 mod endings;
 mod neighbours;
 mod pages;
@@ -14,11 +15,13 @@ mod values;
 
 use std::time::Duration;
 
+use transload::cutover::Cutover;
 use transload::log::sink::Sink;
 use transload::model::{Fault, FaultKind, VmRef};
 use transload::pipeline::source::Source;
-use transload::wasm::{PluginSink, PluginSource};
+use transload::wasm::{PluginCutover, PluginSink, PluginSource};
 
+use super::cutover::step;
 use super::server::disk;
 use super::sink::sealed;
 use super::source::{open, vm};
@@ -88,5 +91,11 @@ impl Works for PluginSink {
         assert!(put.is_ok() || put.unwrap_err().kind == FaultKind::Conflict);
         assert_eq!(self.get("vm/works", None).await.unwrap(), body.whole());
         assert_eq!(self.entries("vm/", None).await.unwrap().entries.len(), 2);
+    }
+}
+
+impl Works for PluginCutover {
+    async fn works(&self) {
+        assert_eq!(self.verify(&step("web", "198.51.100.1")).await, Ok(false));
     }
 }
