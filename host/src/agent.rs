@@ -146,6 +146,10 @@ impl Agent {
                 sources.insert(source.name.clone(), Arc::new(PersistentSource::new(plugin, clock.clone())));
             }
         }
+        for cutover in &config.cutovers {
+            let plugin = Arc::new(plugins.host().cutover(cutover).await.map_err(refused)?);
+            plugins.use_cutover(cutover.clone(), plugin);
+        }
         plugins.host().forget_unused_code();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let sink = Arc::new(PersistentSink::new(sink, clock.clone()));

@@ -11,6 +11,7 @@ use crate::agent;
 use crate::api::sentences::{CHECKED_NEXT, CHECKED_SAFE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, PluginConfig};
+use crate::cutover::Cutover;
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::keys;
@@ -120,6 +121,9 @@ impl Walk {
             for source in &config.sources {
                 self.source(config, source, &host).await;
             }
+        }
+        for cutover in &config.cutovers {
+            self.cutover(cutover, &host).await;
         }
     }
 
@@ -255,6 +259,22 @@ impl Walk {
                 }
             }
         }
+    }
+
+    // ---- cutovers ----
+
+    async fn cutover(&mut self, cutover: &PluginConfig, host: &PluginHost) {
+        let name = &cutover.name;
+        let plugin = match host.cutover(cutover).await {
+            Ok(plugin) => plugin,
+            Err(refused) => return self.refused(cutover, &refused),
+        };
+        self.probed(name, plugin.probe().await);
+        if self.any_failed(name) {
+            return;
+        }
+        let described = async { plugin.describe().await.map(|described| described.product) };
+        self.told(&format!("{name}: log in"), "Check the user and the secret file.", described).await;
     }
 
     // ---- telling ----

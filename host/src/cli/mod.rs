@@ -160,7 +160,7 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
     usable(path, Config::load(path))
 }
 
-fn usable(path: &Path, config: Result<Config, ConfigError>) -> Result<Config, ExitCode> {
+fn usable<T>(path: &Path, config: Result<T, ConfigError>) -> Result<T, ExitCode> {
     config.map_err(|error| {
         eprintln!("transload: {error}\n{}", next_for_configuration(path));
         ExitCode::from(2)

@@ -1,23 +1,20 @@
 //! `transload plugin`: what a plugin would reach, in plain words, and the operator's yes to it. None of a plugin's code is run here.
 
+mod trial;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Subcommand;
 use serde::Serialize;
 
 use crate::agent;
 use crate::api::command::{Command, Reply};
-use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_NEXT, PLUGIN_TESTED_SAFE};
+use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_SAFE};
 use crate::api::socket;
 use crate::api::status::PluginStatus;
-use crate::clock::SystemClock;
-use crate::config::{Config, PluginConfig};
-use crate::driver::retry::{PersistentSink, PersistentSource};
-use crate::kit::{self, Judged, Outcome};
-use crate::random::Random;
-use crate::wasm::{Approval, Approvals, CodeCache, Package, PluginHost, VendorKey, asks, misfits};
+use crate::config::ConfiguredPlugins;
+use crate::wasm::{Approval, Approvals, Package, VendorKey, asks, misfits};
 
 use super::local;
 use super::print::{bytes, plain};
@@ -50,19 +47,10 @@ pub enum Verb {
         #[arg(long)]
         key: Option<PathBuf>,
     },
-    /// Tries the contract's claims, one by one, on the configured store, or by --vm on a source. Runs the plugin, which must be approved.
-    /// What it writes into the store lies below probe/ and is deleted again; the VM gets two snapshots, one after the other, and loses them.
-    Test {
-        /// Try a source, on this VM of it.
-        #[arg(long)]
-        vm: Option<String>,
-        /// Which source, where several are configured.
-        #[arg(long, requires = "vm")]
-        source: Option<String>,
-        /// With mishaps: one exchange in twelve is refused as busy, lost on its way, not answered, or cut off in its reply.
-        #[arg(long)]
-        faults: bool,
-    },
+    /// Tries the contract's claims, one by one, on the configured store, by --vm on a source, or by --wave on a cutover. Runs the plugin,
+    /// which must be approved. What it writes into the store lies below probe/ and is deleted again; the VM gets two snapshots, one after the
+    /// other, and loses them; each step of the wave's plan is really done, several times, and undone.
+    Test(trial::Trial),
     /// Takes an approval back. The files stay, and a running agent keeps what it has loaded.
     Remove { name: String },
 }
@@ -127,12 +115,7 @@ impl Failed {
 }
 
 pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
-    // Secrets are needed to run a plugin, and not to decide about it.
-    let config = match verb {
-        Verb::Test { .. } => super::load(path),
-        _ => super::usable(path, Config::read(path)),
-    };
-    let config = match config {
+    let config = match super::usable(path, ConfiguredPlugins::read(path)) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -142,13 +125,13 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
         Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
         Verb::Approve { names, key, no_key } => desk.approve(names, key.as_deref(), *no_key),
         Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
-        Verb::Test { vm, source, faults } => desk.test(vm.as_deref(), source.as_deref(), *faults),
+        Verb::Test(trial) => trial.run(&desk.config, desk.json),
         Verb::Remove { name } => desk.remove(name),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { code, what, next }) => {
-            let safe = if matches!(verb, Verb::Test { .. }) { PLUGIN_TESTED_SAFE } else { PLUGIN_SAFE };
+            let safe = if matches!(verb, Verb::Test(_)) { PLUGIN_TESTED_SAFE } else { PLUGIN_SAFE };
             eprintln!("transload: {}\n{safe}\n{next}", plain(&what));
             ExitCode::from(code)
         }
@@ -156,7 +139,7 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
 }
 
 struct Desk {
-    config: Config,
+    config: ConfiguredPlugins,
     approvals: Approvals,
     json: bool,
 }
@@ -164,14 +147,14 @@ struct Desk {
 impl Desk {
     fn list(&self) -> Result<(), Failed> {
         let running = self.running();
-        let mut all: Vec<Found> = local::installed(&self.config.plugins).iter().map(|name| self.found(name, None).0).collect();
+        let mut all: Vec<Found> = local::installed(&self.config.folder).iter().map(|name| self.found(name, None).0).collect();
         for found in &mut all {
             found.running = running.iter().filter(|plugin| plugin.plugin == found.name).cloned().collect();
         }
         if self.json {
             print(&all);
         } else if all.is_empty() {
-            println!("There is no plugin in {}.", self.config.plugins.display());
+            println!("There is no plugin in {}.", self.config.folder.display());
         }
         for found in all.iter().filter(|_| !self.json) {
             let (kind, version) = (found.kind.unwrap_or("-"), found.version.as_deref().unwrap_or("-"));
@@ -267,70 +250,6 @@ impl Desk {
         }
     }
 
-    fn test(&self, vm: Option<&str>, source: Option<&str>, faults: bool) -> Result<(), Failed> {
-        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
-        let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
-        let host = if faults { host.troubled(Random::from_system()) } else { host };
-        let tried = async {
-            match vm {
-                Some(vm) => self.try_source(&host, self.source(source)?, vm).await,
-                None => self.try_sink(&host, faults).await,
-            }
-        };
-        let all = super::runtime().block_on(tried)?;
-        if self.json {
-            print(&all);
-        }
-        match all.iter().filter(|judged| judged.failed()).count() {
-            0 => Ok(()),
-            failed => {
-                let what = format!("{failed} of {} claims do not hold", all.len());
-                Err(Failed { next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
-            }
-        }
-    }
-
-    // As the agent calls them: what passes is tried again.
-
-    async fn try_sink(&self, host: &PluginHost, faults: bool) -> Result<Vec<Judged>, Failed> {
-        let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
-        let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
-        Ok(kit::sink::judge(&sink, faults, Random::from_system(), &mut |judged| self.tell(judged)).await)
-    }
-
-    async fn try_source(&self, host: &PluginHost, config: &PluginConfig, vm: &str) -> Result<Vec<Judged>, Failed> {
-        let loaded = async || {
-            let source = host.source(config).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
-            Ok(PersistentSource::new(Arc::new(source), Arc::new(SystemClock::new())))
-        };
-        let (source, other) = (loaded().await?, loaded().await?);
-        let judged = kit::source::judge(&source, &other, vm, Random::from_system(), &mut |judged| self.tell(judged)).await;
-        judged.map_err(|fault| Failed::new(1, format!("the source {} cannot be tried: {}", config.name, fault.message)))
-    }
-
-    fn source(&self, name: Option<&str>) -> Result<&PluginConfig, Failed> {
-        let sources = &self.config.sources;
-        let found = match name {
-            Some(name) => sources.iter().find(|source| source.name == name),
-            None => sources.first().filter(|_| sources.len() == 1),
-        };
-        let known = || sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
-        found.ok_or_else(|| Failed::new(2, format!("name one of the configured sources by --source: {}", known())))
-    }
-
-    fn tell(&self, judged: &Judged) {
-        if self.json {
-            return;
-        }
-        let (mark, what) = match &judged.outcome {
-            Outcome::Holds => ("ok  ", String::new()),
-            Outcome::Noted(note) => ("ok  ", note.clone()),
-            Outcome::Fails(why) => ("FAIL", format!("{why}\n         it matters because {}", judged.because)),
-        };
-        println!("{mark} {:>2}  {}", judged.number, judged.claim);
-        what.lines().for_each(|line| println!("         {}", plain(line.trim())));
-    }
-
     fn remove(&self, name: &str) -> Result<(), Failed> {
         let told = match self.approvals.withdraw(checked(name)?).map_err(|why| Failed::new(1, why))? {
             true => format!(
@@ -351,8 +270,7 @@ impl Desk {
         if !names.is_empty() {
             return names.to_vec();
         }
-        let sources = if self.config.role.sends() { &self.config.sources[..] } else { &[] };
-        let mut used: Vec<String> = sources.iter().chain([&self.config.sink]).map(|plugin| plugin.folder_name().to_owned()).collect();
+        let mut used: Vec<String> = self.config.used().map(|plugin| plugin.folder_name().to_owned()).collect();
         used.sort();
         used.dedup();
         used
@@ -405,7 +323,7 @@ impl Desk {
     }
 
     fn folder(&self, name: &str) -> PathBuf {
-        self.config.plugins.join(name)
+        self.config.folder.join(name)
     }
 }
 

@@ -45,6 +45,13 @@ plugin = "storage-s3"
 secrets = { secret-key = "/etc/transload/s3.secret-key" }
 config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket = "transload", access-key = "AKIAEXAMPLE" }
 
+# ---- what moves names, addresses and traffic in a cutover; as many as there are -------------------------------------------------------
+# [[cutover]]
+# name = "dns"
+# plugin = "my-dns"
+# secrets = { token = "/etc/transload/dns.token" }
+# config = { url = "https://dns.example.test" }
+
 # ---- how ------------------------------------------------------------------------------------------------------------------------------
 [replication]
 # interval-min = "1 h"        # a snapshot stuns a busy VM for a moment, so not more often than this

@@ -6,9 +6,11 @@
 mod endpoint;
 mod example;
 mod plugin;
+mod plugins;
 mod replication;
 pub mod strict;
 pub mod units;
+mod wave;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,8 +20,10 @@ use serde::Deserialize;
 
 pub use endpoint::EndpointConfig;
 pub use plugin::{Opened, PluginConfig};
+pub use plugins::ConfiguredPlugins;
 pub use replication::Replication;
 use units::Bytes;
+pub use wave::{Wave, WaveVm};
 
 use plugin::PluginText;
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub key: KeyConfig,
     pub sources: Vec<PluginConfig>,
     pub sink: PluginConfig,
+    /// What moves names, addresses and traffic.
+    pub cutovers: Vec<PluginConfig>,
     pub replication: Replication,
     pub vms: Vec<VmConfig>,
     pub receiver: Option<ReceiverConfig>,
@@ -149,6 +155,8 @@ struct ConfigText {
     source: Vec<PluginText>,
     sink: Option<PluginText>,
     #[serde(default)]
+    cutover: Vec<PluginText>,
+    #[serde(default)]
     replication: Replication,
     #[serde(default)]
     vm: Vec<VmConfig>,
@@ -183,7 +191,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let config = Config::read(path)?;
         let mut wrong: Vec<String> = Vec::new();
-        for plugin in config.sources.iter().chain([&config.sink]) {
+        for plugin in config.used_plugins() {
             wrong.extend(plugin.open().err().unwrap_or_default());
         }
         match wrong.is_empty() {
@@ -206,33 +214,20 @@ impl Config {
 }
 
 impl ConfigText {
-    fn check(self, folder: &Path) -> Result<Config, Vec<String>> {
+    fn check(mut self, folder: &Path) -> Result<Config, Vec<String>> {
         let mut wrong = Vec::new();
-        let plugins = folder.join(&self.plugins);
-        let mut sources = Vec::new();
         let any_source = !self.source.is_empty();
-        for source in self.source {
-            match source.check("source", folder, &plugins) {
-                Ok(source) => sources.push(source),
-                Err(all) => wrong.extend(all),
-            }
+        if self.sink.is_none() {
+            wrong.push("there is no [sink]: the replication log needs a store, which gateway and receiver share".to_owned());
         }
-        let no_sink = || vec!["there is no [sink]: the replication log needs a store, which gateway and receiver share".to_owned()];
-        let sink = self.sink.ok_or_else(no_sink).and_then(|sink| sink.check("sink", folder, &plugins));
-        let sink = sink.map_err(|all| wrong.extend(all)).ok();
+        let plugins = ConfiguredPlugins::of(&mut self, folder, &mut wrong);
         if self.key.is_none() {
             wrong.push("there is no [key]: say with file = \"…\" what opens the data key of the store".to_owned());
-        }
-        let mut names = BTreeSet::new();
-        for source in &sources {
-            if !names.insert(&source.name) {
-                wrong.push(format!("two sources are named {:?}: give each a name of its own", source.name));
-            }
         }
         if self.role.sends() && !any_source {
             wrong.push("there is no [[source]]: a gateway needs one; with role = \"receiver\" none is needed".to_owned());
         }
-        let vms = chosen_vms(self.vm, self.vms, &sources, &mut wrong);
+        let vms = chosen_vms(self.vm, self.vms, &plugins.sources, &mut wrong);
         wrong.extend(self.replication.check());
         let receiver = self.receiver.map(|receiver| receiver.below(folder));
         match &receiver {
@@ -244,10 +239,10 @@ impl ConfigText {
             KeyConfig::File(path) => KeyConfig::File(folder.join(path)),
             KeyConfig::PassphraseFile(path) => KeyConfig::PassphraseFile(folder.join(path)),
         });
+        let ConfiguredPlugins { state, folder: plugins, role, sources, sink, cutovers } = plugins;
         match (sink, key) {
             (Some(sink), Some(key)) if wrong.is_empty() => {
-                let state = folder.join(self.state);
-                Ok(Config { state, role: self.role, plugins, key, sources, sink, replication: self.replication, vms, receiver })
+                Ok(Config { state, role, plugins, key, sources, sink, cutovers, replication: self.replication, vms, receiver })
             }
             _ => Err(wrong),
         }

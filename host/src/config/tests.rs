@@ -105,6 +105,8 @@ fn names_must_tell_things_apart() {
             "VM \"db01\" does not say which source it is on: add source = \"…\""
         ]
     );
+    let twice = with("[sink]", "[[cutover]]\nplugin = \"my-dns\"\n[[cutover]]\nplugin = \"my-dns\"\n[sink]");
+    assert_eq!(wrong(&twice), ["two cutovers are named \"my-dns\": give each a name of its own"]);
     assert_eq!(wrong(&with("[\"db01\"]", "[\"db01\", \"db01\"]")), ["VM \"db01\" is listed twice"]);
     let elsewhere = with("vms = [\"db01\"]", "").replace("[key]", "[[vm]]\nname = \"db01\"\nsource = \"vc9\"\n[key]");
     assert_eq!(wrong(&elsewhere), ["VM \"db01\" is on source \"vc9\", but there is no such source"]);
