@@ -47,7 +47,8 @@ pub const PLUGIN_SAFE: &str = "Replicas, recovery points, the source and a runni
 pub const PLUGIN_NEXT: &str = "`transload plugin inspect NAME` shows what lies there; correct what is named, or install the plugin again.";
 /// What a trial leaves behind where it fails: it may have failed in taking back what it made.
 pub const PLUGIN_TESTED_SAFE: &str = "Replicas, recovery points and a running agent are as they were. Of the trial itself something may be left: \
-     objects below probe/kit- in the store, or a snapshot of the VM whose name begins with transload-kit-; both may be removed.";
+     objects below probe/kit- in the store, or a snapshot of the VM whose name begins with transload-kit-; both may be removed. Of a wave, steps \
+     may still be done: look at what its names and addresses answer.";
 /// What comes after claims that do not hold.
 pub const PLUGIN_TESTED_NEXT: &str = "Rely on it for nothing before every claim holds: each that fails says what would be lost.";
 

@@ -7,12 +7,34 @@
 //! A claim is tried alone: one that fails does not keep the next from being tried. Whatever a trial writes lies below a folder of its own
 //! and is deleted at its end.
 
+pub mod cutover;
 pub mod sink;
 pub mod source;
+
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::model::Fault;
+
+// As the driver does it: a step that failed in passing is done again, as a whole.
+const TRIES_MAX: u32 = 7;
+const PAUSE: Duration = Duration::from_secs(1);
+
+macro_rules! patiently {
+    ($step:expr) => {{
+        let mut tries = 1;
+        loop {
+            match $step.await {
+                Err(fault) if fault.kind.passes() && tries < $crate::kit::TRIES_MAX => tries += 1,
+                done => break done,
+            }
+            tokio::time::sleep($crate::kit::PAUSE).await;
+        }
+    }};
+}
+
+use patiently;
 
 /// One claim, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

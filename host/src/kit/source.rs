@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Judged, Tried, judged, told};
+use super::{Judged, Tried, judged, patiently, told};
 use crate::model::{
     Closing, DiskId, DiskMarker, Extent, Fault, FaultKind, Marker, OpenedSnapshot, Quiesce, SECTOR, SnapshotDisk, SnapshotToken, VmRef,
     VmSummary, check_extents,
@@ -21,23 +20,8 @@ const PAGES_MAX: usize = 10_000;
 /// What one claim reads of a disk, and in pieces of which size: not a power of two, and not a whole number of cells.
 const READ: u64 = 4 << 20;
 const PIECE: u64 = 333 * SECTOR;
-const TRIES_MAX: u32 = 7;
-const PAUSE: Duration = Duration::from_secs(1);
 /// Nobody ever gave this marker.
 const UNKNOWN: &str = "52 00 00 00 00 00 00 00-00 00 00 00 00 00 00 00/1";
-
-macro_rules! patiently {
-    ($step:expr) => {{
-        let mut tries = 1;
-        loop {
-            match $step.await {
-                Err(fault) if fault.kind.passes() && tries < TRIES_MAX => tries += 1,
-                done => break done,
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }};
-}
 
 type Try = for<'a> fn(&'a Trial<'a>) -> BoxFuture<'a, Tried>;
 
@@ -405,8 +389,6 @@ impl Trial<'_> {
         let fits = |ended| if let Ended::Closed(markers) = ended { Some(markers) } else { None };
         ended(self.source, begun, fits).await.map_err(|fault| told("close-snapshot", &fault))
     }
-
-    // As the driver does it: a step that failed in passing is done again, as a whole.
 
     async fn open(&self, vm: &VmRef, tag: &str) -> Result<Outcome<OpenedSnapshot>, Fault> {
         patiently!(self.source.open_snapshot(vm, tag, Quiesce::Unwanted))
