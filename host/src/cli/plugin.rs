@@ -17,10 +17,13 @@ use crate::config::{Config, PluginConfig};
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::kit::{self, Judged, Outcome};
 use crate::random::Random;
-use crate::wasm::{Approval, Approvals, CodeCache, Package, PluginHost, VendorKey, asks, misfits};
+use crate::wasm::{Approval, Approvals, CodeCache, Kind, Package, PluginHost, VendorKey, asks, misfits};
 
 use super::local;
 use super::print::{bytes, plain};
+use candidate::{Admitted, Candidate, Unapproved};
+
+mod candidate;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -53,6 +56,11 @@ pub enum Verb {
     /// Tries the contract's claims, one by one, on the configured store, or by --vm on a source. Runs the plugin, which must be approved.
     /// What it writes into the store lies below probe/ and is deleted again; the VM gets two snapshots, one after the other, and loses them.
     Test {
+        /// Try the plugin that lies here, a folder or an archive, in place of the configured one and with its settings and secrets.
+        path: Option<PathBuf>,
+        /// Run it in this trial although it is not approved.
+        #[arg(long, requires = "path")]
+        yes: bool,
         /// Try a source, on this VM of it.
         #[arg(long)]
         vm: Option<String>,
@@ -116,13 +124,15 @@ impl Found {
 /// What went wrong, the exit status that says so, and what comes next.
 pub(super) struct Failed {
     code: u8,
+    /// One line, or several.
     pub(super) what: String,
+    safe: &'static str,
     next: &'static str,
 }
 
 impl Failed {
     fn new(code: u8, what: impl Into<String>) -> Failed {
-        Failed { code, what: what.into(), next: PLUGIN_NEXT }
+        Failed { code, what: what.into(), safe: PLUGIN_SAFE, next: PLUGIN_NEXT }
     }
 }
 
@@ -142,14 +152,18 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
         Verb::Inspect { name, key } => desk.inspect(name, key.as_deref()),
         Verb::Approve { names, key, no_key } => desk.approve(names, key.as_deref(), *no_key),
         Verb::Verify { name, key } => desk.verify(name, key.as_deref()),
-        Verb::Test { vm, source, faults } => desk.test(vm.as_deref(), source.as_deref(), *faults),
+        Verb::Test { path, yes, vm, source, faults } => {
+            let unapproved = if *yes { Unapproved::RunsOnce } else { Unapproved::Refused };
+            let candidate = path.as_deref().map(Candidate::read).transpose();
+            candidate.and_then(|candidate| desk.test(candidate.as_ref(), unapproved, vm.as_deref(), source.as_deref(), *faults))
+        }
         Verb::Remove { name } => desk.remove(name),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed { code, what, next }) => {
-            let safe = if matches!(verb, Verb::Test { .. }) { PLUGIN_TESTED_SAFE } else { PLUGIN_SAFE };
-            eprintln!("transload: {}\n{safe}\n{next}", plain(&what));
+        Err(Failed { code, what, safe, next }) => {
+            let told: Vec<String> = what.lines().map(plain).collect();
+            eprintln!("transload: {}\n{safe}\n{next}", told.join("\n"));
             ExitCode::from(code)
         }
     }
@@ -267,14 +281,25 @@ impl Desk {
         }
     }
 
-    fn test(&self, vm: Option<&str>, source: Option<&str>, faults: bool) -> Result<(), Failed> {
-        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&self.config.state));
+    fn test(
+        &self,
+        candidate: Option<&Candidate>,
+        unapproved: Unapproved,
+        vm: Option<&str>,
+        source: Option<&str>,
+        faults: bool,
+    ) -> Result<(), Failed> {
+        candidate.map_or(Ok(()), |candidate| fits(candidate, vm))?;
+        let admitted = candidate.map(|candidate| candidate.admit(&self.config, unapproved)).transpose()?;
+        let approvals = admitted.as_ref().map_or_else(|| agent::approvals(&self.config.state), Admitted::approvals);
+        let configured = |config: &PluginConfig| candidate.map_or_else(|| config.clone(), |candidate| candidate.in_place_of(config));
+        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), approvals);
         let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
         let host = if faults { host.troubled(Random::from_system()) } else { host };
         let tried = async {
             match vm {
-                Some(vm) => self.try_source(&host, self.source(source)?, vm).await,
-                None => self.try_sink(&host, faults).await,
+                Some(vm) => self.try_source(&host, &configured(self.source(source)?), vm).await,
+                None => self.try_sink(&host, &configured(&self.config.sink), faults).await,
             }
         };
         let all = super::runtime().block_on(tried)?;
@@ -285,15 +310,15 @@ impl Desk {
             0 => Ok(()),
             failed => {
                 let what = format!("{failed} of {} claims do not hold", all.len());
-                Err(Failed { next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
+                Err(Failed { safe: PLUGIN_TESTED_SAFE, next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
             }
         }
     }
 
     // As the agent calls them: what passes is tried again.
 
-    async fn try_sink(&self, host: &PluginHost, faults: bool) -> Result<Vec<Judged>, Failed> {
-        let sink = host.sink(&self.config.sink).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
+    async fn try_sink(&self, host: &PluginHost, config: &PluginConfig, faults: bool) -> Result<Vec<Judged>, Failed> {
+        let sink = host.sink(config).await.map_err(|refused| Failed::new(1, refused.to_string()))?;
         let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
         Ok(kit::sink::judge(&sink, faults, Random::from_system(), &mut |judged| self.tell(judged)).await)
     }
@@ -305,7 +330,10 @@ impl Desk {
         };
         let (source, other) = (loaded().await?, loaded().await?);
         let judged = kit::source::judge(&source, &other, vm, Random::from_system(), &mut |judged| self.tell(judged)).await;
-        judged.map_err(|fault| Failed::new(1, format!("the source {} cannot be tried: {}", config.name, fault.message)))
+        judged.map_err(|fault| {
+            let what = format!("the source {} cannot be tried: {}", config.name, fault.message);
+            Failed { safe: PLUGIN_TESTED_SAFE, ..Failed::new(1, what) }
+        })
     }
 
     fn source(&self, name: Option<&str>) -> Result<&PluginConfig, Failed> {
@@ -418,6 +446,19 @@ pub(super) fn checked(name: &str) -> Result<&str, Failed> {
             2,
             format!("{name:?} is no name of a plugin: it is the name of its folder, of lower-case letters, digits and hyphens"),
         )),
+    }
+}
+
+/// A trial is of one kind, and a source's needs a VM.
+fn fits(candidate: &Candidate, vm: Option<&str>) -> Result<(), Failed> {
+    let name = candidate.name();
+    match (candidate.kind(), vm) {
+        (Kind::Source, Some(_)) | (Kind::Sink, None) => Ok(()),
+        (Kind::Source, None) => Err(Failed::new(2, format!("{name} is a source: name one of its VMs with --vm"))),
+        (Kind::Sink, Some(_)) => Err(Failed::new(2, format!("{name} is a sink: try it without --vm"))),
+        (kind @ (Kind::Cutover | Kind::Launcher), _) => {
+            Err(Failed::new(2, format!("there are no claims for a {} plugin yet", kind.word())))
+        }
     }
 }
 
