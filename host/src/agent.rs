@@ -132,7 +132,7 @@ impl Agent {
     pub async fn open(config: Config, expected: Expected, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
         let work = Arc::new(Folder::open(&work_place(&config.state))?);
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
-        let host = PluginHost::new(clock.clone(), CodeCache::at(&config.state.join("code")), approvals(&config.state))
+        let host = PluginHost::new(clock.clone(), CodeCache::beside(&config.state), approvals(&config.state))
             .map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
         let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
         let sink = Arc::new(host.sink(&config.sink).await.map_err(refused)?);

@@ -1,5 +1,6 @@
 //! `transload plugin`: what a plugin would reach, in plain words, and the operator's yes to it. None of a plugin's code is run here.
 
+mod candidate;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -10,11 +11,11 @@ use serde::Serialize;
 
 use crate::agent;
 use crate::api::command::{Command, Reply};
-use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE, PLUGIN_TESTED_SAFE};
+use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE};
 use crate::api::socket;
 use crate::api::status::PluginStatus;
 use crate::config::ConfiguredPlugins;
-use crate::wasm::{Approval, Approvals, Package, VendorKey, asks, misfits};
+use crate::wasm::{Approval, Approvals, CodeCache, Package, VendorKey, asks, misfits};
 
 use super::local;
 use super::print::{bytes, plain};
@@ -104,13 +105,15 @@ impl Found {
 /// What went wrong, the exit status that says so, and what comes next.
 pub(super) struct Failed {
     code: u8,
+    /// One line, or several.
     pub(super) what: String,
+    safe: &'static str,
     next: &'static str,
 }
 
 impl Failed {
     fn new(code: u8, what: impl Into<String>) -> Failed {
-        Failed { code, what: what.into(), next: PLUGIN_NEXT }
+        Failed { code, what: what.into(), safe: PLUGIN_SAFE, next: PLUGIN_NEXT }
     }
 }
 
@@ -130,9 +133,9 @@ pub fn main(path: &Path, json: bool, verb: &Verb) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed { code, what, next }) => {
-            let safe = if matches!(verb, Verb::Test(_)) { PLUGIN_TESTED_SAFE } else { PLUGIN_SAFE };
-            eprintln!("transload: {}\n{safe}\n{next}", plain(&what));
+        Err(Failed { code, what, safe, next }) => {
+            let told: Vec<String> = what.lines().map(plain).collect();
+            eprintln!("transload: {}\n{safe}\n{next}", told.join("\n"));
             ExitCode::from(code)
         }
     }
@@ -181,7 +184,7 @@ impl Desk {
     fn inspect(&self, name: &str, key: Option<&Path>) -> Result<(), Failed> {
         let (found, package) = self.found(name, key_in(key)?.as_ref());
         let package = package.map_err(|why| Failed::new(1, why.join("; ")))?;
-        let misfits = misfits(&package);
+        let misfits = self.misfits(&package);
         if self.json {
             print(&serde_json::json!({ "plugin": found, "misfits": misfits }));
             return Ok(());
@@ -220,7 +223,9 @@ impl Desk {
         let package = package?;
         let pinned = found.pinned().filter(|_| !no_key);
         let key = key.or(pinned.as_ref());
-        let wrong: Vec<String> = signature_wrong(&found, key).into_iter().chain(misfits(&package)).collect();
+        // What is compiled here, an agent need not compile again.
+        let wrong: Vec<String> =
+            signature_wrong(&found, key).into_iter().chain(misfits(&package, &CodeCache::beside(&self.config.state))).collect();
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -238,7 +243,7 @@ impl Desk {
         let key = key.or(found.pinned());
         let mut wrong = found.waits.clone();
         wrong.extend(signature_wrong(&found, key.as_ref()));
-        wrong.extend(package.as_ref().map(misfits).unwrap_or_default());
+        wrong.extend(package.as_ref().map(|package| self.misfits(package)).unwrap_or_default());
         if self.json {
             print(&serde_json::json!({ "plugin": found, "wrong": wrong }));
         } else if wrong.is_empty() {
@@ -305,6 +310,12 @@ impl Desk {
             Err(why) => found.waits.clone_from(why),
         }
         (found, package)
+    }
+
+    /// Looking begins no state.
+    fn misfits(&self, package: &Package) -> Vec<String> {
+        let state = &self.config.state;
+        misfits(package, &if state.is_dir() { CodeCache::beside(state) } else { CodeCache::none() })
     }
 
     fn show(&self, found: &Found, package: &Package) {

@@ -52,6 +52,19 @@ impl CodeCache {
         }
     }
 
+    /// Beside an agent's state, where the state is this user's own: what another user made there, the agent could not use.
+    pub fn beside(state: &Path) -> CodeCache {
+        let foreign = std::fs::metadata(state).is_ok_and(|found| found.uid() != rustix::process::geteuid().as_raw());
+        if foreign { CodeCache::none() } else { CodeCache::at(&state.join("code")) }
+    }
+
+    pub(super) fn load_or_compile(&self, engine: &Engine, sha256: &str, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match self.load(engine, sha256) {
+            Some(component) => Ok(component),
+            None => Component::from_binary(engine, bytes).inspect(|component| self.store(engine, sha256, component)),
+        }
+    }
+
     /// The component whose bytes have this digest, if this agent compiled it before for the same engine.
     pub(super) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
         let place = self.0.as_ref()?;

@@ -134,10 +134,7 @@ impl PluginHost {
         }
         let (engine, kept, digest) = (self.engine.clone(), self.kept.clone(), sha256.clone());
         // Compiling takes from a tenth of a second to ten; the threads that wait for the network must not wait for it.
-        let compiled = tokio::task::spawn_blocking(move || match kept.load(&engine, &digest) {
-            Some(component) => Ok(component),
-            None => Component::from_binary(&engine, &bytes).inspect(|component| kept.store(&engine, &digest, component)),
-        });
+        let compiled = tokio::task::spawn_blocking(move || kept.load_or_compile(&engine, &digest, &bytes));
         let compiled = compiled.await;
         let component =
             compiled.map_err(|error| format!("its component could not be compiled: {error}"))?.map_err(|error| no_component(&error))?;
@@ -146,11 +143,13 @@ impl PluginHost {
     }
 }
 
-/// What keeps the component from being run by this host, if everything were granted that its manifest asks for.
-pub fn misfits(package: &Package) -> Vec<String> {
+/// What keeps the component from being run by this host, if everything were granted that its manifest asks for. What is compiled for that
+/// is kept.
+pub fn misfits(package: &Package, kept: &CodeCache) -> Vec<String> {
     let fits = || -> Result<(), Vec<String>> {
         let engine = engine().map_err(|error| vec![format!("the engine does not start: {error:#}")])?;
-        let component = Component::from_binary(&engine, &package.component).map_err(|error| vec![no_component(&error)])?;
+        let compiled = kept.load_or_compile(&engine, &package.sha256, &package.component);
+        let component = compiled.map_err(|error| vec![no_component(&error)])?;
         admission::admit(&engine, &component, &package.manifest, (&package.manifest).into())
     };
     fits().err().unwrap_or_default()

@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod azurite;
 pub mod claims;
+pub mod names;
 pub mod parts;
 pub mod proxy;
 pub mod setup;

@@ -179,15 +179,22 @@ impl Weed {
         self.added.push(child);
     }
 
+    /// Puts an object into the bucket of a server that asks for no login.
+    pub fn put(&self, key: &str, body: &[u8]) {
+        let taken = ask(self.ports.plain, "PUT", &format!("/{BUCKET}/{key}"), body);
+        assert!(taken.as_deref().is_some_and(|answer| answer.contains(" 200 ")), "{key} was not taken: {taken:?}");
+    }
+
+    /// The keys of the bucket that begin so, as the server lists them.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let listed = ask(self.ports.plain, "GET", &format!("/{BUCKET}?list-type=2&prefix={prefix}"), b"").expect("it lists");
+        assert!(listed.contains("<IsTruncated>false"), "{listed}");
+        listed.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned())).collect()
+    }
+
     /// Whether the filer took it. A bucket is a folder of the filer; written there, nothing needs a signature.
     fn ask_filer(&self, method: &str, path: &str, body: &[u8]) -> bool {
-        use std::io::{Read, Write};
-        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.ports.filer)) else { return false };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        let mut answer = String::new();
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
-        let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.write_all(body));
-        asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 201 ")
+        ask(self.ports.filer, method, path, body).is_some_and(|answer| answer.contains(" 201 "))
     }
 
     /// Waits until it serves; false when it ended.
@@ -204,6 +211,17 @@ impl Weed {
         }
         panic!("weed did not come up within a minute");
     }
+}
+
+/// One exchange without a login, and what was answered; none where nobody answers.
+fn ask(port: u16, method: &str, path: &str, body: &[u8]) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let mut answer = String::new();
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.write_all(body));
+    asked.and_then(|()| stream.read_to_string(&mut answer)).ok().map(|_| answer)
 }
 
 /// A self-made certificate for 127.0.0.1; its files, and its fingerprint.

@@ -4,6 +4,7 @@ pub mod azurite;
 mod debian;
 mod npm;
 pub mod peers;
+pub mod powerdns;
 pub mod python;
 pub mod qemu;
 pub mod seaweedfs;

@@ -49,7 +49,7 @@ fn template(workspace: &Workspace, path: &str) -> Result<String> {
 
 /// "name==version", one a line.
 fn requirements(workspace: &Workspace) -> Result<Vec<String>> {
-    Ok(template(workspace, "sink-python/requirements.txt")?.lines().map(str::to_owned).collect())
+    Ok(template(workspace, "python/requirements.txt")?.lines().map(str::to_owned).collect())
 }
 
 fn is_installed(workspace: &Workspace, requirement: &str) -> bool {
@@ -70,7 +70,7 @@ struct Installed {
 }
 
 fn packages(workspace: &Workspace) -> Result<BTreeMap<String, String>> {
-    Ok(serde_json::from_str::<Project>(&template(workspace, "sink-js/package.json")?)?.packages)
+    Ok(serde_json::from_str::<Project>(&template(workspace, "js/package.json")?)?.packages)
 }
 
 fn is_there(workspace: &Workspace, (name, version): (&String, &String)) -> bool {

@@ -81,6 +81,11 @@ impl TestBinary<'_> {
 
     pub fn command(&self) -> Command {
         println!("\n-- {}", self.name());
+        self.quiet_command()
+    }
+
+    /// For a question, and not for a run.
+    pub fn quiet_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(self.package.folder()).env("CARGO_MANIFEST_DIR", self.package.folder());
         command.env("CARGO_PKG_NAME", &self.package.name);

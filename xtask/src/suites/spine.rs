@@ -10,15 +10,14 @@ use super::binaries::{self, Kind, TestBinary};
 use super::tally::Tally;
 use crate::build;
 use crate::command::{self, Background};
-use crate::parts::{azurite, python, seaweedfs, vcsim, vendors};
+use crate::parts::{azurite, powerdns, python, seaweedfs, vcsim, vendors};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     build::everything(workspace)?;
     let binaries = binaries::compile(workspace)?;
     let another_vcenter = binaries.iter().filter(|binary| needs_another_vcenter(binary));
-    let another_store = binaries.iter().filter(|binary| needs_another_store(binary));
-    let azure = binaries.iter().filter(|binary| needs_azure(binary));
+    let stores = binaries.iter().filter(|binary| needs_another_store(binary)).chain(binaries.iter().filter(|binary| needs_azure(binary)));
     let end_to_end = binaries.iter().filter(|binary| is_end_to_end(binary));
 
     if vcsim::has_program(workspace) {
@@ -33,29 +32,41 @@ pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
             tally.tests(&binary.name(), binary.command().env("TRANSLOAD_VCSIM_URL", url))?;
         }
     }
-    for binary in another_store {
-        match (python::SEAWEEDFS.present)(workspace) {
-            true => {
-                let (_running, url) = seaweedfs::start(workspace)?;
-                tally.tests(&binary.name(), binary.command().env("TRANSLOAD_S3_URL", url))?;
-            }
-            false => tally.skip(&format!("{}: {} is not installed", binary.name(), python::SEAWEEDFS.name)),
-        }
-    }
-    for binary in azure {
-        match (azurite::PART.present)(workspace) {
-            true => tally.tests(&binary.name(), binary.command().env("TRANSLOAD_AZURITE", azurite::program(workspace)))?,
-            false => tally.skip(&format!("{}: {} is not installed", binary.name(), azurite::PART.name)),
-        }
+    for binary in stores {
+        test(workspace, binary, &[], tally)?;
     }
     match (python::PYVMOMI.present)(workspace) {
         true => tally.check("pyVmomi drives the lab's vCenter", pyvmomi_drives_the_lab(workspace)),
         false => tally.skip(&format!("{} is not installed", python::PYVMOMI.name)),
     }
     for binary in end_to_end {
-        tally.tests(&binary.name(), &mut with_parts(workspace, binary.command()))?;
+        test(workspace, binary, &[], tally)?;
     }
     Ok(())
+}
+
+/// Runs a test program, or those of its tests whose names hold one of the words, with the server and the parts that it needs.
+pub fn test(workspace: &Workspace, binary: &TestBinary<'_>, words: &[&str], tally: &mut Tally) -> Result<()> {
+    let name = binary.name();
+    if needs_another_store(binary) {
+        if !(python::SEAWEEDFS.present)(workspace) {
+            tally.skip(&format!("{name}: {} is not installed", python::SEAWEEDFS.name));
+            return Ok(());
+        }
+        let (_running, url) = seaweedfs::start(workspace)?;
+        return tally.tests(&name, binary.command().args(words).env("TRANSLOAD_S3_URL", url));
+    }
+    if needs_azure(binary) {
+        if !(azurite::PART.present)(workspace) {
+            tally.skip(&format!("{name}: {} is not installed", azurite::PART.name));
+            return Ok(());
+        }
+        return tally.tests(&name, binary.command().args(words).env("TRANSLOAD_AZURITE", azurite::program(workspace)));
+    }
+    match is_end_to_end(binary) {
+        true => tally.tests(&name, with_parts(workspace, binary.command()).args(words)),
+        false => tally.tests(&name, binary.command().args(words)),
+    }
 }
 
 /// The test programs that this suite runs and no other.
@@ -93,6 +104,7 @@ fn with_parts(workspace: &Workspace, mut command: Command) -> Command {
         ("TRANSLOAD_PYTHON", python::python(workspace)),
         ("TRANSLOAD_COMPONENTIZE_PY", vendors::componentize_py(workspace)),
         ("TRANSLOAD_NODE_MODULES", vendors::node_modules(workspace)),
+        ("TRANSLOAD_PDNS", powerdns::program()),
     ] {
         match path.exists() {
             true => command.env(name, path),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::candidate::{Admitted, Candidate, Unapproved};
 use super::{Failed, print};
 use crate::agent;
-use crate::api::sentences::PLUGIN_TESTED_NEXT;
+use crate::api::sentences::{PLUGIN_TESTED_NEXT, PLUGIN_TESTED_SAFE};
 use crate::cli::print::plain;
 use crate::clock::SystemClock;
 use crate::config::{ConfiguredPlugins, PluginConfig, Wave, WaveVm};
@@ -15,10 +16,15 @@ use crate::cutover::{Context, MovedVm};
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::kit::{self, Judged, Outcome};
 use crate::random::Random;
-use crate::wasm::{CodeCache, PluginHost, PluginRefused};
+use crate::wasm::{CodeCache, Kind, PluginHost, PluginRefused};
 
 #[derive(Args)]
 pub struct Trial {
+    /// Try the plugin that lies here, a folder or an archive, in place of the configured one and with its settings and secrets.
+    path: Option<PathBuf>,
+    /// Run it in this trial although it is not approved.
+    #[arg(long, requires = "path")]
+    yes: bool,
     /// Try a source, on this VM of it.
     #[arg(long)]
     vm: Option<String>,
@@ -31,7 +37,7 @@ pub struct Trial {
     /// Which cutover, where several are configured.
     #[arg(long, requires = "wave")]
     cutover: Option<String>,
-    /// With mishaps: one exchange in twelve is refused as busy, lost on its way, not answered, or cut off in its reply.
+    /// With mishaps: now and then an exchange is refused as busy, lost on its way, not answered, or cut off in its reply.
     #[arg(long)]
     faults: bool,
 }
@@ -39,16 +45,23 @@ pub struct Trial {
 /// What is tried with.
 struct Bench<'a> {
     config: &'a ConfiguredPlugins,
+    /// Stands in for the configured plugin.
+    candidate: Option<Candidate>,
     host: PluginHost,
     json: bool,
 }
 
 impl Trial {
     pub fn run(&self, config: &ConfiguredPlugins, json: bool) -> Result<(), Failed> {
-        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), agent::approvals(&config.state));
+        let candidate = self.path.as_deref().map(Candidate::read).transpose()?;
+        candidate.as_ref().map_or(Ok(()), |candidate| self.fits(candidate))?;
+        let unapproved = if self.yes { Unapproved::RunsOnce } else { Unapproved::Refused };
+        let admitted = candidate.as_ref().map(|candidate| candidate.admit(&config.state, unapproved)).transpose()?;
+        let approvals = admitted.as_ref().map_or_else(|| agent::approvals(&config.state), Admitted::approvals);
+        let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::beside(&config.state), approvals);
         let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
         let host = if self.faults { host.troubled(Random::from_system()) } else { host };
-        let bench = Bench { config, host, json };
+        let bench = Bench { config, candidate, host, json };
         let tried = async {
             match (&self.vm, &self.wave) {
                 (Some(vm), _) => bench.source(self.source.as_deref(), vm).await,
@@ -64,40 +77,61 @@ impl Trial {
             0 => Ok(()),
             failed => {
                 let what = format!("{failed} of {} claims do not hold", all.len());
-                Err(Failed { next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
+                Err(Failed { safe: PLUGIN_TESTED_SAFE, next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
             }
         }
+    }
+
+    /// Whether what it is tried on is what its kind is tried on.
+    fn fits(&self, candidate: &Candidate) -> Result<(), Failed> {
+        let tried_on = match (&self.vm, &self.wave) {
+            (Some(_), _) => Kind::Source,
+            (None, Some(_)) => Kind::Cutover,
+            (None, None) => Kind::Sink,
+        };
+        let how = match candidate.kind() {
+            kind if kind == tried_on => return Ok(()),
+            Kind::Source => "name one of its VMs with --vm",
+            Kind::Cutover => "name a wave with --wave",
+            Kind::Sink => "try it without --vm and --wave",
+            Kind::Launcher => "there are no claims for one yet",
+        };
+        Err(Failed::new(2, format!("{} is a {}: {how}", candidate.name(), candidate.kind().word())))
     }
 }
 
 impl Bench<'_> {
+    fn stands_in_for(&self, configured: &PluginConfig) -> PluginConfig {
+        self.candidate.as_ref().map_or_else(|| configured.clone(), |candidate| candidate.in_place_of(configured))
+    }
+
     // As the agent calls them: what passes is tried again.
 
     async fn sink(&self, faults: bool) -> Result<Vec<Judged>, Failed> {
         let none = || Failed::new(2, "there is no [sink] in the configuration; a source is tried with --vm, a cutover with --wave");
-        let sink = self.host.sink(self.config.sink.as_ref().ok_or_else(none)?).await.map_err(not_run)?;
+        let sink = self.host.sink(&self.stands_in_for(self.config.sink.as_ref().ok_or_else(none)?)).await.map_err(not_run)?;
         let sink = PersistentSink::new(Arc::new(sink), Arc::new(SystemClock::new()));
         Ok(kit::sink::judge(&sink, faults, Random::from_system(), &mut |judged| self.tell(judged)).await)
     }
 
     async fn source(&self, name: Option<&str>, vm: &str) -> Result<Vec<Judged>, Failed> {
-        let config = one_of(&self.config.sources, name, "source")?;
+        let config = self.stands_in_for(one_of(&self.config.sources, name, "source")?);
         let loaded = async || {
-            let source = self.host.source(config).await.map_err(not_run)?;
+            let source = self.host.source(&config).await.map_err(not_run)?;
             Ok(PersistentSource::new(Arc::new(source), Arc::new(SystemClock::new())))
         };
         let (source, other) = (loaded().await?, loaded().await?);
         let judged = kit::source::judge(&source, &other, vm, Random::from_system(), &mut |judged| self.tell(judged)).await;
-        judged.map_err(|fault| Failed::new(1, format!("the source {} cannot be tried: {}", config.name, fault.message)))
+        judged.map_err(|fault| broke_off(format!("the source {} cannot be tried: {}", config.name, fault.message)))
     }
 
     async fn cutover(&self, name: Option<&str>, wave: &Path) -> Result<Vec<Judged>, Failed> {
-        let config = one_of(&self.config.cutovers, name, "cutover")?;
+        let config = self.stands_in_for(one_of(&self.config.cutovers, name, "cutover")?);
         let wave = Wave::read(wave).map_err(|error| Failed::new(2, error.to_string()))?;
         let context = context(&wave, &config.name).map_err(|why| Failed::new(2, why))?;
-        let (cutover, other) = (self.host.cutover(config).await.map_err(not_run)?, self.host.cutover(config).await.map_err(not_run)?);
+        let (cutover, other) = (self.host.cutover(&config).await.map_err(not_run)?, self.host.cutover(&config).await.map_err(not_run)?);
         let judged = kit::cutover::judge(&cutover, &other, context, Random::from_system(), &mut |judged| self.tell(judged)).await;
-        judged.map_err(|fault| Failed::new(1, format!("the trial of cutover {} ended: {}", config.name, fault.message)))
+        judged.map_err(|fault| broke_off(format!("the trial of cutover {} ended: {}", config.name, fault.message)))
     }
 
     fn tell(&self, judged: &Judged) {
@@ -116,6 +150,11 @@ impl Bench<'_> {
 
 fn not_run(refused: PluginRefused) -> Failed {
     Failed::new(1, refused.to_string())
+}
+
+/// Something may have been touched by then.
+fn broke_off(what: String) -> Failed {
+    Failed { safe: PLUGIN_TESTED_SAFE, ..Failed::new(1, what) }
 }
 
 /// The one of this name, or the only one.

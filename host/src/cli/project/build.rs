@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Language, Refused};
 use crate::cli::plugin::checked;
 use crate::log::layout::hex;
-use crate::wasm::{Manifest, Package, misfits};
+use crate::wasm::{CodeCache, Kind, Manifest, Package, misfits};
 
 const MANIFEST: &str = "manifest.toml";
 
@@ -43,7 +43,7 @@ pub fn build(folder: &Path, json: bool) -> Result<(), Refused> {
         folder: place,
         bytes: package.component.len(),
         sha256: package.sha256.clone(),
-        misfits: misfits(&package),
+        misfits: misfits(&package, &CodeCache::none()),
     };
     match json {
         true => println!("{}", serde_json::to_string_pretty(&built).expect("only string keys")),
@@ -119,9 +119,18 @@ fn tell(project: &Path, manifest: &Manifest, built: &Built) {
     if built.misfits.is_empty() {
         let config = project.join("transload.toml");
         let config = short(&config);
-        println!("Next, with a store for it running:");
-        println!("  transload --config {} plugin approve", config.display());
-        println!("  transload --config {} plugin test", config.display());
+        println!("Next, with what it connects to running:");
+        println!("  transload --config {} plugin approve {}", config.display(), manifest.name);
+        println!("  transload --config {} plugin test{}", config.display(), tried_with(manifest.kind));
+    }
+}
+
+/// What `plugin test` wants to know beside the configuration.
+fn tried_with(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Source => " --vm NAME",
+        Kind::Cutover => " --wave wave.toml",
+        Kind::Sink | Kind::Launcher => "",
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Verb {
     New {
         /// The plugin's name; its folder is called so, and operators write it into their configuration.
         name: String,
-        /// What the plugin connects to. There is a template of a sink.
+        /// What the plugin connects to.
         #[arg(long, value_enum)]
         kind: Kind,
         /// What it is written in.

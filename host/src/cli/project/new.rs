@@ -10,21 +10,15 @@ use crate::cli::plugin::checked;
 
 pub fn write(name: &str, kind: Kind, language: Language, into: Option<&Path>, json: bool) -> Result<(), Refused> {
     let name = usable_name(name)?;
-    if kind != Kind::Sink {
-        return Err(Refused::unusable(
-            format!("there is no template of a {} plugin yet; nothing was written", kind.word()),
-            "Use --kind sink. The contract of the other kinds is in wit/, with docs/plugin-contract.md.",
-        ));
-    }
     let folder = into.unwrap_or(Path::new(name));
-    let files = templates::sink(language);
+    let files = templates::of(kind, language);
     written(folder, name, &files)?;
     match json {
         true => {
             let files: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
             println!("{}", serde_json::json!({ "folder": folder, "files": files }));
         }
-        false => tell(folder, language, &files),
+        false => tell(folder, kind, language, &files),
     }
     Ok(())
 }
@@ -63,8 +57,8 @@ fn written(folder: &Path, name: &str, files: &[templates::File]) -> Result<(), R
     Ok(())
 }
 
-fn tell(folder: &Path, language: Language, files: &[templates::File]) {
-    println!("Wrote a sink into {}: {} files; README.md says what each is for.", folder.display(), files.len());
+fn tell(folder: &Path, kind: Kind, language: Language, files: &[templates::File]) {
+    println!("Wrote a {} into {}: {} files; README.md says what each is for.", kind.word(), folder.display(), files.len());
     println!("Next:");
     println!("  cd {}", folder.display());
     language.setup().iter().for_each(|command| println!("  {command}"));
@@ -85,25 +79,31 @@ impl Kind {
 mod tests {
     use super::*;
 
+    const LANGUAGES: [Language; 3] = [Language::Rust, Language::Python, Language::Js];
+
     fn new(folder: &Path, name: &str, kind: Kind, language: Language) -> Result<(), Refused> {
         write(name, kind, language, Some(folder), true)
     }
 
     #[test]
     fn a_project_stands_alone_and_bears_its_name_everywhere() {
-        for language in [Language::Rust, Language::Python, Language::Js] {
+        for (kind, language) in
+            [Kind::Source, Kind::Sink, Kind::Cutover].into_iter().flat_map(|kind| LANGUAGES.map(|language| (kind, language)))
+        {
             let place = tempfile::tempdir().unwrap();
             let folder = place.path().join("deep/er");
-            new(&folder, "my-store", Kind::Sink, language).unwrap();
-            for (path, _) in templates::sink(language) {
+            new(&folder, "my-store", kind, language).unwrap();
+            for (path, _) in templates::of(kind, language) {
                 let text = fs::read_to_string(folder.join(path)).unwrap();
                 assert!(!text.contains("{{"), "{path}: {text}");
             }
             let manifest = fs::read_to_string(folder.join("manifest.toml")).unwrap();
             let manifest = crate::wasm::Manifest::parse(&manifest).unwrap();
             assert_eq!((manifest.name.as_str(), manifest.component.as_str()), ("my-store", "my-store.wasm"));
-            let config = crate::config::Config::read(&folder.join("transload.toml")).unwrap();
-            assert_eq!(config.sink.folder, folder.join("dist/my-store"), "what is built is what its configuration runs");
+            assert_eq!(manifest.kind.word(), kind.word());
+            let config = crate::config::ConfiguredPlugins::read(&folder.join("transload.toml")).unwrap();
+            let ran: Vec<_> = config.used().map(|plugin| plugin.folder.clone()).collect();
+            assert_eq!(ran, [folder.join("dist/my-store")], "what is built is what its configuration runs, and nothing else");
             assert_eq!(Language::of(&folder), Some(language));
         }
     }
@@ -122,16 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_would_be_a_path_or_no_package_and_kinds_without_a_template_are_refused() {
+    fn names_that_would_be_a_path_or_no_package_are_refused() {
         let place = tempfile::tempdir().unwrap();
         for name in ["../up", "", "Store", "my store", "9lives", "-x", &"x".repeat(41)] {
             let refused = new(place.path(), name, Kind::Sink, Language::Rust).unwrap_err();
             assert!(refused.code == 2 && refused.what.ends_with("; nothing was written"), "{name}: {refused:?}");
-        }
-        for (kind, word) in [(Kind::Source, "source"), (Kind::Cutover, "cutover")] {
-            let refused = new(place.path(), "my-store", kind, Language::Rust).unwrap_err();
-            assert_eq!(refused.what, format!("there is no template of a {word} plugin yet; nothing was written"));
-            assert!(refused.next.starts_with("Use --kind sink."));
         }
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }

@@ -2,32 +2,80 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use e2e::agent::{Said, text};
 use e2e::weed::{BUCKET, Weed};
 use e2e::{Agent, MIB, Setup, Site, parts};
 
+mod cutover;
+mod source;
+
+/// Compiled once for many runs; what two projects build into it, they build one after the other.
+const RUST_TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/new-plugins");
+static RUST_BUILDS: Mutex<()> = Mutex::new(());
+
 /// A project of one test.
 struct Project {
+    name: &'static str,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Project {
-    fn new(place: &Path, language: &str) -> Project {
-        let project = Project { folder: place.join("my-store"), environment: Vec::new() };
-        let said = transload(place, &[], &["plugin", "new", "--kind", "sink", "--lang", language, "my-store"]);
+    fn new(place: &Path, kind: &str, language: &str) -> Project {
+        let name = match kind {
+            "sink" => "my-store",
+            "source" => "my-source",
+            _ => "my-dns",
+        };
+        let project = Project { name, folder: place.join(name), environment: Vec::new() };
+        let said = transload(place, &[], &["plugin", "new", "--kind", kind, "--lang", language, name]);
         assert!(said.code == 0 && said.out.contains("transload plugin build"), "{said:?}");
         project
+    }
+
+    /// With the versions that this repository has tried.
+    fn in_rust(place: &Path, kind: &str) -> Project {
+        let mut project = Project::new(place, kind, "rust");
+        project.environment.push(("CARGO_TARGET_DIR", RUST_TARGET.to_owned()));
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"), project.folder.join("Cargo.lock")).unwrap();
+        project
+    }
+
+    fn in_python(place: &Path, kind: &str) -> Option<Project> {
+        let componentize_py = parts::foreign("TRANSLOAD_COMPONENTIZE_PY")?;
+        let mut project = Project::new(place, kind, "python");
+        project.environment.push(with_path(componentize_py.parent().unwrap()));
+        Some(project)
+    }
+
+    fn in_javascript(place: &Path, kind: &str) -> Option<Project> {
+        let node_modules = parts::foreign("TRANSLOAD_NODE_MODULES")?;
+        let project = Project::new(place, kind, "js");
+        std::os::unix::fs::symlink(node_modules, project.folder.join("node_modules")).unwrap();
+        Some(project)
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
         transload(&self.folder, &self.environment, arguments)
     }
 
-    /// Builds it, installs it as an operator does, and tries it on the store, by the configuration that came with the project.
-    fn holds_every_claim(&self, weed: &Weed) {
-        let said = self.run(&["plugin", "build", "--json"]);
+    /// By the configuration that came with the project.
+    fn configured(&self, arguments: &[&str]) -> Said {
+        self.run(&[&["--config", "transload.toml"], arguments].concat())
+    }
+
+    fn build(&self, arguments: &[&str]) -> Said {
+        let one_at_a_time = RUST_BUILDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let said = self.run(&[&["plugin", "build"], arguments].concat());
+        drop(one_at_a_time);
+        said
+    }
+
+    /// Builds it, installs it as an operator does, and approves it for a server at another address than the one it was written with.
+    fn is_approved(&self, (written, address): (&str, &str), shown: &str) {
+        let said = self.build(&["--json"]);
         assert_eq!(said.code, 0, "{said:?}");
         let built = said.json();
         println!("{built:#}");
@@ -36,22 +84,23 @@ impl Project {
 
         self.install(&self.folder.join("plugins"));
         self.edit("transload.toml", "plugins = \"dist\"", "plugins = \"plugins\"");
-        self.edit("transload.toml", "http://127.0.0.1:8333", &weed.plain);
-        let config = ["--config", "transload.toml"];
-        let untried = self.run(&[&config[..], &["plugin", "test"]].concat());
-        assert!(untried.code == 1 && untried.err.contains("it waits for approval"), "{untried:?}");
-        let approved = self.run(&[&config[..], &["plugin", "approve"]].concat());
-        assert!(approved.code == 0 && approved.out.contains("(objects of the replication log)"), "{approved:?}");
-        let tried = self.run(&[&config[..], &["plugin", "test", "--json"]].concat());
+        self.edit("transload.toml", written, address);
+        let approved = self.configured(&["plugin", "approve", self.name]);
+        assert!(approved.code == 0 && approved.out.contains(shown), "{approved:?}");
+    }
+
+    /// So many claims hold, and none fails.
+    fn holds(&self, claims: usize, test: &[&str]) {
+        let tried = self.configured(&[&["plugin", "test", "--json"], test].concat());
         println!("{}", tried.out);
         assert_eq!(tried.code, 0, "{tried:?}");
         let holds = |claim: &&serde_json::Value| claim["outcome"] == "holds" || !claim["outcome"]["noted"].is_null();
-        assert_eq!(tried.json().as_array().unwrap().iter().filter(holds).count(), 14);
+        assert_eq!(tried.json().as_array().unwrap().iter().filter(holds).count(), claims);
     }
 
     /// As an operator does who was given what `plugin build` left.
     fn install(&self, plugins: &Path) {
-        copy(&self.folder.join("dist/my-store"), &plugins.join("my-store"), "my-store.wasm");
+        copy(&self.folder.join("dist").join(self.name), &plugins.join(self.name), &format!("{}.wasm", self.name));
     }
 
     /// An agent replicates to it, and its recovery points come back.
@@ -97,15 +146,20 @@ fn transload(folder: &Path, environment: &[(&str, String)], arguments: &[&str]) 
     Said::from(command.output().expect("the agent's program starts"))
 }
 
+/// Where the templates look for a store, and where it is.
+fn at(weed: &Weed) -> (&'static str, &str) {
+    ("http://127.0.0.1:8333", &weed.plain)
+}
+
+const SINK_ASKS: &str = "(objects of the replication log)";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
-    let mut project = Project::new(place.path(), "rust");
-    // Compiled once for many runs, and with the versions that this repository has tried.
-    project.environment.push(("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/new-sink").to_owned()));
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"), project.folder.join("Cargo.lock")).unwrap();
-    project.holds_every_claim(&weed);
+    let project = Project::in_rust(place.path(), "sink");
+    project.is_approved(at(&weed), SINK_ASKS);
+    project.holds(14, &[]);
 
     // It is not overwritten, and a build that fails leaves what was built before.
     let again = transload(place.path(), &[], &["plugin", "new", "--kind", "sink", "--lang", "rust", "my-store"]);
@@ -113,7 +167,7 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
     let manifest = || std::fs::read(project.folder.join("dist/my-store/manifest.toml")).unwrap();
     let before = manifest();
     project.edit("src/lib.rs", "struct Plugin;", "struct Plugin");
-    let failed = project.run(&["plugin", "build"]);
+    let failed = project.build(&[]);
     assert!(failed.code == 1 && failed.err.contains("`cargo build --release --target wasm32-wasip2` failed"), "{failed:?}");
     assert_eq!(manifest(), before);
 
@@ -124,7 +178,7 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
         "Store::open()?.product();",
         "Store::open()?.product() + &std::fs::read_to_string(\"/name\").unwrap_or_default();",
     );
-    let refused = project.run(&["plugin", "build"]);
+    let refused = project.build(&[]);
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("it imports wasi:filesystem/"), "{refused:?}");
     assert!(refused.err.contains("leave std::fs, std::net and std::process out"), "{refused:?}");
@@ -132,23 +186,21 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_sink_in_python_builds_holds_every_claim_and_keeps_the_log_of_an_agent() {
-    let Some(componentize_py) = parts::foreign("TRANSLOAD_COMPONENTIZE_PY") else { return };
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
-    let mut project = Project::new(place.path(), "python");
-    project.environment.push(with_path(componentize_py.parent().unwrap()));
-    project.holds_every_claim(&weed);
+    let Some(project) = Project::in_python(place.path(), "sink") else { return };
+    project.is_approved(at(&weed), SINK_ASKS);
+    project.holds(14, &[]);
     project.keeps_the_log_of_an_agent(&weed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_sink_in_javascript_builds_and_holds_every_claim_as_it_was_written() {
-    let Some(node_modules) = parts::foreign("TRANSLOAD_NODE_MODULES") else { return };
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
-    let project = Project::new(place.path(), "js");
-    std::os::unix::fs::symlink(node_modules, project.folder.join("node_modules")).unwrap();
-    project.holds_every_claim(&weed);
+    let Some(project) = Project::in_javascript(place.path(), "sink") else { return };
+    project.is_approved(at(&weed), SINK_ASKS);
+    project.holds(14, &[]);
 }
 
 /// The folder first, then wherever this test's own programs are.
@@ -165,7 +217,7 @@ fn a_tool_that_is_not_there_is_named_with_what_installs_it() {
         ("js", "what package.json names is not installed", "npm install"),
     ] {
         let place = tempfile::tempdir().unwrap();
-        let mut project = Project::new(place.path(), language);
+        let mut project = Project::new(place.path(), "sink", language);
         project.environment.push(("PATH", place.path().join("nowhere").display().to_string()));
         let refused = project.run(&["plugin", "build"]);
         assert_eq!(refused.code, 1, "{language}: {refused:?}");

@@ -1,0 +1,42 @@
+//! A cutover: names at a PowerDNS server.
+
+use super::{File, Language};
+
+pub const COMMON: &[File] = &[
+    ("transload.toml", include_str!("../../../../templates/cutover/transload.toml")),
+    ("wave.toml", include_str!("../../../../templates/cutover/wave.toml")),
+    ("wit/plugin.wit", include_str!("../../../../templates/cutover/plugin.wit")),
+    ("wit/deps/transload/cutover.wit", include_str!("../../../../../wit/cutover.wit")),
+];
+
+pub fn code(language: Language) -> &'static [File] {
+    match language {
+        Language::Rust => RUST,
+        Language::Python => PYTHON,
+        Language::Js => JS,
+    }
+}
+
+const RUST: &[File] = &[
+    ("README.md", include_str!("../../../../templates/cutover-rust/README.md")),
+    ("manifest.toml", include_str!("../../../../templates/cutover-rust/manifest.toml")),
+    ("src/lib.rs", include_str!("../../../../templates/cutover-rust/src/lib.rs")),
+    ("src/plan.rs", include_str!("../../../../templates/cutover-rust/src/plan.rs")),
+    ("src/server.rs", include_str!("../../../../templates/cutover-rust/src/server.rs")),
+];
+
+const PYTHON: &[File] = &[
+    ("README.md", include_str!("../../../../templates/cutover-python/README.md")),
+    ("app.py", include_str!("../../../../templates/cutover-python/app.py")),
+    ("manifest.toml", include_str!("../../../../templates/cutover-python/manifest.toml")),
+    ("plan.py", include_str!("../../../../templates/cutover-python/plan.py")),
+    ("server.py", include_str!("../../../../templates/cutover-python/server.py")),
+];
+
+const JS: &[File] = &[
+    ("README.md", include_str!("../../../../templates/cutover-js/README.md")),
+    ("manifest.toml", include_str!("../../../../templates/cutover-js/manifest.toml")),
+    ("src/plan.js", include_str!("../../../../templates/cutover-js/src/plan.js")),
+    ("src/plugin.js", include_str!("../../../../templates/cutover-js/src/plugin.js")),
+    ("src/server.js", include_str!("../../../../templates/cutover-js/src/server.js")),
+];

@@ -1,0 +1,131 @@
+//! A new source, in each language: machines exported as images into a bucket.
+
+use e2e::weed::Weed;
+use e2e::{Agent, MIB, Setup, Site, parts};
+use lab::sparse_digest;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde_json::json;
+
+use super::{Project, at, copy};
+
+const CLAIMS: usize = 13;
+const ASKS: &str = "(reads machines/ and what was exported there; writes and deletes its notes below snapshots/)";
+
+/// An image of so many bytes, the same for the same seed.
+fn image(seed: u64, bytes: u64) -> Vec<u8> {
+    let mut image = vec![0; bytes as usize];
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut image);
+    image
+}
+
+/// What a job that exports machines uploads last.
+fn described(weed: &Weed, name: &str) {
+    let uuid = format!("4a1c7c1e-9d5b-4b57-8a53-{name:0>12}");
+    let described = json!({ "uuid": uuid, "cpus": 2, "memory-mib": 2048, "efi": true, "guest-os": "Debian 12" });
+    weed.put(&format!("machines/{name}/machine.json"), described.to_string().as_bytes());
+}
+
+/// More machines than a page of the inventory holds, one of them with two disks, and an export that is not complete.
+fn exported(weed: &Weed) {
+    weed.put("machines/db01/root.raw", &image(1, 6 * MIB));
+    weed.put("machines/db01/with%20a%20space%20%26%20more.raw", &image(2, 3 * MIB + 512));
+    for name in ["app01", "app01-2", "db01", "db02", "mail", "web01"] {
+        described(weed, name);
+    }
+    weed.put("machines/half/root.raw", &image(3, MIB));
+}
+
+async fn holds_every_claim(project: &Project, weed: &Weed) {
+    exported(weed);
+    project.is_approved(at(weed), ASKS);
+    project.holds(CLAIMS, &["--vm", "db01"]);
+    project.holds(CLAIMS, &["--vm", "db01", "--faults"]);
+    assert_eq!(weed.keys("snapshots/"), Vec::<String>::new(), "each note was deleted again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_source_in_rust_builds_holds_every_claim_and_feeds_an_agent() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let project = Project::in_rust(place.path(), "source");
+    holds_every_claim(&project, &weed).await;
+    is_tried_where_it_lies(&project);
+    feeds_an_agent(&project, &weed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_source_in_python_builds_and_holds_every_claim_as_it_was_written() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let Some(project) = Project::in_python(place.path(), "source") else { return };
+    holds_every_claim(&project, &weed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_source_in_javascript_builds_and_holds_every_claim_as_it_was_written() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let Some(project) = Project::in_javascript(place.path(), "source") else { return };
+    holds_every_claim(&project, &weed).await;
+}
+
+/// `plugin test PATH`: a folder and an archive that are not installed, in place of the configured one, and by a yes of their own.
+fn is_tried_where_it_lies(project: &Project) {
+    project.edit("dist/my-source/manifest.toml", "version = \"0.1.0\"", "version = \"0.1.1\"");
+    let mut tar = std::process::Command::new("tar");
+    let archived = tar.args(["-C", "dist", "-cf", "candidate.tar", "my-source"]).current_dir(&project.folder).status();
+    assert!(archived.unwrap().success());
+    let untried = project.configured(&["plugin", "test", "dist/my-source", "--vm", "db01"]);
+    assert!(untried.code == 1 && untried.err.contains("my-source at "), "{untried:?}");
+    assert!(untried.err.contains("is not approved, and was not run. It would\n  - send GET, PUT and DELETE to"), "{untried:?}");
+    assert!(untried.err.contains("Say yes to this with --yes"), "{untried:?}");
+    project.holds(CLAIMS, &["dist/my-source", "--vm", "db01", "--yes"]);
+    project.holds(CLAIMS, &["candidate.tar", "--vm", "db01", "--yes"]);
+    let again = project.configured(&["plugin", "test", "dist/my-source", "--vm", "db01"]);
+    assert_eq!(again.code, 1, "that yes was good for one trial: {again:?}");
+    // The version that was approved needs no other yes, wherever it lies.
+    project.holds(CLAIMS, &["plugins/my-source", "--vm", "db01"]);
+    let without = project.configured(&["plugin", "test", "plugins/my-source"]);
+    assert!(without.code == 2 && without.err.contains("my-source is a source: name one of its VMs with --vm"), "{without:?}");
+}
+
+/// An agent takes a first copy, finds nothing changed, and compares what was exported anew.
+async fn feeds_an_agent(project: &Project, weed: &Weed) {
+    let site = Site::empty().await;
+    let url = &weed.plain;
+    let source = format!(
+        "[[source]]\nname = \"images\"\nplugin = \"my-source\"\nconfig = {{ endpoint = \"{url}\", bucket = \"transload\" }}\n\
+         [[source.endpoint]]\norigin = \"{url}\"\nplaintext = true\n"
+    );
+    let setup = Setup { source, ..site.setup(&["db01"]) };
+    let plugins = setup.folder.join("plugins");
+    copy(&parts::plugins().join("storage-s3"), &plugins.join("storage-s3"), "storage-s3.wasm");
+    copy(&project.folder.join("plugins/my-source"), &plugins.join("my-source"), "my-source.wasm");
+    let whole = setup.text().replace(&parts::plugins().display().to_string(), &plugins.display().to_string());
+    let setup = Setup { whole: Some(whole), ..setup };
+    assert_eq!(setup.check().failed_steps(), Vec::<String>::new());
+    let agent = Agent::start(&setup).await;
+    let unchanged = agent.settled("db01", 2).await;
+    assert_eq!((e2e::agent::sum(&unchanged, "read"), e2e::agent::sum(&unchanged, "sent")), (0, 0), "{unchanged:#}");
+    let replica = |seed: u64| {
+        let id = e2e::agent::text(&agent.vm("db01").unwrap()["id"]).to_owned();
+        let expected = site.folder().join("expected");
+        std::fs::write(&expected, image(seed, 6 * MIB)).unwrap();
+        let replica = agent.setup.replicas().join(id).join("root.raw");
+        assert_eq!(sparse_digest(&replica).unwrap(), sparse_digest(&expected).unwrap());
+    };
+    replica(1);
+
+    weed.put("machines/db01/root.raw", &image(4, 6 * MIB));
+    let anew = agent.sync("db01").await;
+    let modes: Vec<String> = e2e::agent::modes(&anew).into_iter().map(|(_, mode)| mode).collect();
+    assert_eq!(modes, ["resync", "delta"], "{anew:#}");
+    replica(4);
+    assert_eq!(weed.keys("snapshots/"), Vec::<String>::new());
+
+    // It cannot switch the machine off, and so there is no final cycle of it, and nothing is claimed to be one.
+    agent.demand("db01", "final");
+    let told = agent.until("db01", "why there is no final cycle", |_| agent.trouble("db01")).await;
+    assert!(told.contains("switch it there"), "{told}");
+}
