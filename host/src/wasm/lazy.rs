@@ -95,6 +95,7 @@ pub fn status_fault(status: StatusCode, headers: &HeaderMap) -> Fault {
     let kind = match status.as_u16() {
         401 | 403 => FaultKind::Auth,
         404 => FaultKind::NotFound,
+        412 => FaultKind::Conflict,
         416 => FaultKind::Invalid,
         429 | 503 => FaultKind::Throttled,
         507 => FaultKind::Full,
@@ -140,6 +141,7 @@ mod tests {
             (401, FaultKind::Auth),
             (403, FaultKind::Auth),
             (404, FaultKind::NotFound),
+            (412, FaultKind::Conflict),
             (416, FaultKind::Invalid),
             (429, FaultKind::Throttled),
             (503, FaultKind::Throttled),

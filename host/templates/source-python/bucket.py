@@ -12,8 +12,8 @@ from wit_world.imports.types import Extent, FaultKind, Header
 
 from answers import Found, Listing, fault, listed, refused
 
-# Each folder of a page costs requests more, and a page whose reply is lost is asked for as a whole.
-FOLDERS_A_PAGE = 4
+# Each folder of a page costs requests more, and when one reply is lost, all of the page is asked for again.
+FOLDERS_A_PAGE = 1
 OBJECTS_MAX = 1000
 
 PLAIN = re.compile(r"[A-Za-z0-9._/-]*")

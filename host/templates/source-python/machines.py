@@ -40,17 +40,18 @@ class Machine:
 
     @staticmethod
     def find(bucket: Bucket, name: str) -> Optional["Machine"]:
-        """None while machine.json is not there: an export that is not complete is no machine."""
+        """None while machine.json is not there: an export that is not complete is no machine. The images come first, so that an export
+        that runs just now is noticed: machine.json is gone, or the store refuses a range of an image that is not there any more."""
         folder = f"{FOLDER}{name}/"
-        text = bucket.read(folder + DESCRIPTION)
-        if text is None:
-            return None
-        told = parsed(text, folder + DESCRIPTION, {"uuid": str, "cpus": int, "memory-mib": int, "efi": bool, "guest-os": str})
         images = [
             Image(found.key[len(folder):-len(IMAGE)], found.key, found.size, found.etag)
             for found in bucket.objects(folder)
             if found.key.endswith(IMAGE)
         ]
+        text = bucket.read(folder + DESCRIPTION)
+        if text is None:
+            return None
+        told = parsed(text, folder + DESCRIPTION, {"uuid": str, "cpus": int, "memory-mib": int, "efi": bool, "guest-os": str})
         return Machine(name, told["uuid"], told["cpus"], told["memory-mib"], told["efi"], told["guest-os"], images)
 
     @staticmethod

@@ -181,8 +181,7 @@ impl Weed {
 
     /// Puts an object into the bucket of a server that asks for no login.
     pub fn put(&self, key: &str, body: &[u8]) {
-        let taken = ask(self.ports.plain, "PUT", &format!("/{BUCKET}/{key}"), body);
-        assert!(taken.as_deref().is_some_and(|answer| answer.contains(" 200 ")), "{key} was not taken: {taken:?}");
+        put(&self.plain, key, body);
     }
 
     /// The keys of the bucket that begin so, as the server lists them.
@@ -211,6 +210,13 @@ impl Weed {
         }
         panic!("weed did not come up within a minute");
     }
+}
+
+/// The same, for whoever has only the server's URL.
+pub fn put(url: &str, key: &str, body: &[u8]) {
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a URL of a server of ours");
+    let taken = ask(port, "PUT", &format!("/{BUCKET}/{key}"), body);
+    assert!(taken.as_deref().is_some_and(|answer| answer.contains(" 200 ")), "{key} was not taken: {taken:?}");
 }
 
 /// One exchange without a login, and what was answered; none where nobody answers.

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failed;
+use super::{Failed, plain};
 use crate::agent;
 use crate::config::PluginConfig;
 use crate::wasm::{Approval, Approvals, Kind, Package, asks};
@@ -61,10 +61,17 @@ impl Candidate {
     pub fn admit(&self, state: &Path, unapproved: Unapproved) -> Result<Admitted, Failed> {
         let name = self.name();
         let known = agent::approvals(state).judge(name, &self.package).is_ok();
-        if !known && unapproved == Unapproved::Refused {
-            let reaches: Vec<String> = asks(&self.package.manifest).into_iter().map(|ask| format!("  - {ask}")).collect();
-            let what = format!("{name} at {} is not approved, and was not run. It would\n{}", self.folder.display(), reaches.join("\n"));
-            return Err(Failed { next: "Say yes to this with --yes: it is good for this trial alone.", ..Failed::new(1, what) });
+        let reaches: Vec<String> = asks(&self.package.manifest).iter().map(|ask| format!("  - {}", plain(ask))).collect();
+        let shown =
+            |what: &str| format!("{name} at {} is not approved, and {what}. It would\n{}", self.folder.display(), reaches.join("\n"));
+        match (known, unapproved) {
+            (true, _) => {}
+            // Not on standard output: --json promises one list there.
+            (false, Unapproved::RunsOnce) => eprintln!("{}", shown("runs in this trial because of --yes")),
+            (false, Unapproved::Refused) => {
+                let next = "Say yes to this with --yes: it is good for this trial alone.";
+                return Err(Failed { next, ..Failed::new(1, shown("was not run")) });
+            }
         }
         let folder = self.folder.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
         let admitted = Admitted { approvals: state.join("tried"), name: folder.to_owned() };

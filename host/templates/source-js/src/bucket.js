@@ -5,8 +5,8 @@ import * as http from "transload:plugin/http@0.1.0";
 
 import { fault, listed, refused } from "./answers.js";
 
-/** Each folder of a page costs requests more, and a page whose reply is lost is asked for as a whole. */
-const FOLDERS_A_PAGE = 4;
+/** Each folder of a page costs requests more, and when one reply is lost, all of the page is asked for again. */
+const FOLDERS_A_PAGE = 1;
 const OBJECTS_MAX = 1000;
 
 const PLAIN = /^[A-Za-z0-9._/-]*$/;

@@ -17,18 +17,21 @@ export class Machine {
     this.images = images;
   }
 
-  /** Undefined while machine.json is not there: an export that is not complete is no machine. */
+  /**
+   * Undefined while machine.json is not there: an export that is not complete is no machine. The images come first, so that an export
+   * that runs just now is noticed: machine.json is gone, or the store refuses a range of an image that is not there any more.
+   */
   static find(bucket, name) {
     const folder = `${FOLDER}${name}/`;
+    const objects = bucket.objects(folder).filter(({ key }) => key.endsWith(IMAGE));
     const json = bucket.read(folder + DESCRIPTION);
     if (json === undefined) {
       return undefined;
     }
     const keys = { uuid: "string", cpus: "number", "memory-mib": "number", efi: "boolean", "guest-os": "string" };
     const described = parsed(json, folder + DESCRIPTION, keys);
-    const images = bucket.objects(folder).filter(({ key }) => key.endsWith(IMAGE));
-    const named = images.map((image) => ({ disk: image.key.slice(folder.length, -IMAGE.length), ...image }));
-    return new Machine(name, described, named);
+    const images = objects.map((object) => ({ disk: object.key.slice(folder.length, -IMAGE.length), ...object }));
+    return new Machine(name, described, images);
   }
 
   /** The machine that is meant, and no other one of its name. */

@@ -9,8 +9,8 @@ use crate::transload::plugin::http::{
 };
 use crate::transload::plugin::types::{Extent, Fault, FaultKind, Header};
 
-/// Each folder of a page costs requests more, and a page whose reply is lost is asked for as a whole.
-const FOLDERS_A_PAGE: u32 = 4;
+/// Each folder of a page costs requests more, and when one reply is lost, all of the page is asked for again.
+const FOLDERS_A_PAGE: u32 = 1;
 const OBJECTS_MAX: u32 = 1000;
 
 pub struct Bucket {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   machines/NAME/DISK.raw        a raw image; the next export puts another object in its place
-//!   machines/NAME/machine.json    which machine it is; uploaded last, so without it an export is not complete
+//!   machines/NAME/machine.json    which machine it is; an export deletes it first, and uploads it last
 //!   snapshots/UUID/TAG            what a snapshot holds; written here, and deleted again
 //!
 //!   agent ─▶ source (this file) ─▶ machines.rs, snapshots.rs ─▶ bucket.rs: one request each ─▶ the agent sends it

@@ -57,13 +57,10 @@ pub fn inventory(bucket: &Bucket, cursor: Option<&str>) -> Result<InventoryPage,
 }
 
 impl Machine {
-    /// None while machine.json is not there: an export that is not complete is no machine.
+    /// None while machine.json is not there: an export that is not complete is no machine. The images come first, so that an export
+    /// that runs just now is noticed: machine.json is gone, or the store refuses a range of an image that is not there any more.
     fn find(bucket: &Bucket, name: &str) -> Result<Option<Machine>, Fault> {
         let folder = format!("{FOLDER}{name}/");
-        let Some(text) = bucket.read(&format!("{folder}{DESCRIPTION}"))? else {
-            return Ok(None);
-        };
-        let description: Description = parsed(&text, &format!("{folder}{DESCRIPTION}"))?;
         let image = |object: Object| {
             let disk = object.key.strip_prefix(&folder)?.strip_suffix(IMAGE)?;
             Some(Image {
@@ -73,14 +70,15 @@ impl Machine {
                 etag: object.etag,
             })
         };
+        let objects = bucket.objects(&folder)?;
+        let key = format!("{folder}{DESCRIPTION}");
+        let Some(text) = bucket.read(&key)? else {
+            return Ok(None);
+        };
         Ok(Some(Machine {
             name: name.to_owned(),
-            description,
-            images: bucket
-                .objects(&folder)?
-                .into_iter()
-                .filter_map(image)
-                .collect(),
+            description: parsed(&text, &key)?,
+            images: objects.into_iter().filter_map(image).collect(),
         }))
     }
 
