@@ -1,7 +1,7 @@
 //! What wasmtime generates from wit/. Only `convert` and the imports look in here; everybody else speaks the model's words.
 //!
 //! The two worlds share the types of their imports: the source's world generates them, the sink's points at them. The worlds of the other
-//! kinds parse, and admission refuses them by name until they are hosted.
+//! kinds parse, and admission refuses them by name until they are hosted; what they alone import is in `reach`.
 
 pub mod source {
     wasmtime::component::bindgen!({
@@ -14,6 +14,7 @@ pub mod source {
             "transload:plugin/bulk.byte-source": crate::wasm::splice::Splice,
             "transload:plugin/bulk.sealed-body": crate::wasm::bulk::SealedBody,
             "transload:plugin/http.incoming": crate::wasm::incoming::Incoming,
+            "transload:plugin/files.granted-file": crate::wasm::files::FileHandle,
         },
     });
 }
@@ -37,4 +38,26 @@ pub mod sink {
     });
 }
 
-pub use source::transload::plugin::{bulk, clock, config, http, log, secrets, sessions, types};
+/// Imports of worlds that are not hosted yet.
+pub mod reach {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package transload:host;
+            world reach {
+                import transload:plugin/streams@0.1.0;
+                import transload:plugin/netfilter@0.1.0;
+            }
+        ",
+        world: "transload:host/reach",
+        imports: { default: async | trappable },
+        trappable_error_type: { "transload:plugin/types.fault" => crate::wasm::state::Refusal },
+        with: {
+            "transload:plugin/types": super::source::transload::plugin::types,
+            "transload:plugin/streams.connection": crate::wasm::streams::Connection,
+        },
+    });
+}
+
+pub use reach::transload::plugin::{netfilter, streams};
+pub use source::transload::plugin::{bulk, clock, config, files, http, log, secrets, sessions, types};

@@ -5,7 +5,7 @@
 //!                                             │                                        │
 //!   Source / Sink ─▶ source, sink ─▶ convert ─▶ instances (control calls │ data calls) ─▶ guest
 //!                         ▲                                                             │ imports
-//!                         │                        policy ◀─ web, bulk, signing, sessions, voice
+//!                         │             policy ◀─ web, bulk, signing, sessions, voice, files, streams, netfilter
 //!                         └── splice, incoming: bytes pass here, and never through the guest
 //! ```
 //!
@@ -14,12 +14,14 @@
 
 mod admission;
 mod approval;
+mod beneath;
 mod bindings;
 mod bulk;
 mod code_cache;
 mod convert;
 mod counters;
 mod engine;
+mod files;
 mod grants;
 mod incoming;
 mod installed;
@@ -28,6 +30,7 @@ mod last_words;
 mod lazy;
 mod manifest;
 mod masking;
+mod netfilter;
 mod package;
 mod paging;
 mod plugin;
@@ -39,6 +42,7 @@ mod sink;
 mod source;
 mod splice;
 mod state;
+mod streams;
 mod trouble;
 mod version;
 mod voice;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::parts::{Install, Part, azurite, python, qemu, vcsim, vendors, wasm_target};
+use crate::parts::{Install, Part, azurite, nftables, python, qemu, vcsim, vendors, wasm_target};
 use crate::workspace::Workspace;
 use tally::Tally;
 
@@ -30,7 +30,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "unit",
         what: "formatting, clippy, and the tests of every crate (the plugins as native code)",
-        parts: &[wasm_target::PART, qemu::PART],
+        parts: &[wasm_target::PART, qemu::PART, nftables::PART],
         run: unit::run,
     },
     Suite { name: "sim", what: "the engine in memory under seeds, with crashes at every effect", parts: &[], run: simulation::run },

@@ -5,6 +5,7 @@ mod admission;
 mod amounts;
 mod bytes;
 mod endings;
+mod folders;
 mod neighbours;
 mod pages;
 mod reach;
