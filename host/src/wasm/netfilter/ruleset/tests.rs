@@ -281,40 +281,45 @@ fn a_key_that_stands_twice_is_judged_as_it_is_passed_on() {
     assert!(judge(&turned, TABLE).is_err());
 }
 
+const MATERIAL_TEXTS: &[&str] = &[
+    "inet",
+    "ip",
+    TABLE,
+    "filter",
+    "c",
+    "tcp",
+    "new",
+    "10.0.0.1",
+    "a.attacker.test",
+    "@s",
+    "==",
+    "accept",
+    "iifname",
+    "saddr",
+    "state",
+    "flags",
+];
+const MATERIAL_KEYS: &[&str] = &[
+    "add", "flush", "rule", "chain", "ruleset", "family", "table", "name", "expr", "match", "op", "left", "right", "payload", "protocol",
+    "field", "meta", "ct", "key", "set", "concat", "map", "data", "vmap", "dnat", "addr", "queue", "log", "dup", "jump", "target", "&",
+    "elem", "val",
+];
+
 /// Trees of what rules are made of, and of what they must not be made of.
 fn tree() -> impl proptest::strategy::Strategy<Value = Value> {
     use proptest::prelude::*;
-    let words = [
-        "inet",
-        "ip",
-        TABLE,
-        "filter",
-        "c",
-        "tcp",
-        "new",
-        "10.0.0.1",
-        "a.attacker.test",
-        "@s",
-        "==",
-        "accept",
-        "iifname",
-        "saddr",
-        "state",
-        "flags",
-    ];
-    let keys = [
-        "add", "flush", "rule", "chain", "ruleset", "family", "table", "name", "expr", "match", "op", "left", "right", "payload",
-        "protocol", "field", "meta", "ct", "key", "set", "concat", "map", "data", "vmap", "dnat", "addr", "queue", "log", "dup", "jump",
-        "target", "&", "elem", "val",
-    ];
     let leaf = prop_oneof![
         Just(Value::Null),
         (0..100u8).prop_map(|number| json!(number)),
-        proptest::sample::select(&words[..]).prop_map(|word| json!(word)),
+        proptest::sample::select(MATERIAL_TEXTS).prop_map(|text| json!(text)),
+        // Whole ones, which chance would hardly make.
+        Just(json!({"payload": {"protocol": "ip", "field": "saddr"}})),
+        Just(json!({"meta": {"key": "iifname"}})),
+        Just(json!({"ct": {"key": "state"}})),
     ];
-    leaf.prop_recursive(5, 40, 4, move |inner| {
-        let object = proptest::collection::btree_map(proptest::sample::select(&keys[..]), inner.clone(), 1..4);
-        prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::Array), object.prop_map(|object| json!(object)),]
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        let object = proptest::collection::btree_map(proptest::sample::select(MATERIAL_KEYS), inner.clone(), 1..4);
+        prop_oneof![proptest::collection::vec(inner, 0..4).prop_map(Value::Array), object.prop_map(|object| json!(object))]
     })
 }
 
