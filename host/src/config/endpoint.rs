@@ -72,7 +72,7 @@ impl EndpointText {
     /// Everything that is wrong with it, or the endpoint. Relative paths count from `folder`.
     pub(super) fn check(self, folder: &Path) -> Result<EndpointConfig, Vec<String>> {
         let mut wrong = Vec::new();
-        let origin = match Origin::parse(&self.origin) {
+        let origin = match Origin::parse_endpoint(&self.origin) {
             Ok(origin) => origin,
             Err(why) => return Err(vec![format!("origin of an endpoint: {why}")]),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use super::endpoint::Endpoint;
+use super::origin::Origin;
 use super::resolve::{ResolveError, Resolver};
 use super::seats::{Seat, Seats};
 use super::trust::{Untrusted, client_config};
@@ -65,16 +66,11 @@ impl Client {
     /// What a failed exchange means. Every one is a fault with a sentence; no URL and no header is repeated in it.
     pub fn fault(&self, error: &(dyn Error + 'static)) -> Fault {
         let origin = &self.endpoint.origin;
-        if let Some(untrusted) = find::<rustls::Error>(error).and_then(untrusted) {
-            return Fault::denied(format!("{origin} is not believed: {untrusted}"));
-        }
         if let Some(tls) = find::<rustls::Error>(error) {
-            return Fault::unavailable(format!("the TLS handshake with {origin} failed: {tls}"));
+            return tls_fault(origin, tls);
         }
-        match find::<ResolveError>(error) {
-            Some(led @ (ResolveError::Outside { .. } | ResolveError::Inside { .. })) => return Fault::denied(led.to_string()),
-            Some(unknown @ ResolveError::Unknown { .. }) => return Fault::unavailable(unknown.to_string()),
-            None => {}
+        if let Some(astray) = find::<ResolveError>(error) {
+            return astray.fault();
         }
         let via = self.endpoint.proxy().map(|proxy| format!(" through the proxy {}", proxy.origin)).unwrap_or_default();
         match find::<reqwest::Error>(error) {
@@ -90,6 +86,13 @@ impl Client {
     /// The fault of a peer that said nothing for too long.
     pub fn silence(&self) -> Fault {
         Fault::unavailable(format!("{} said nothing for {} s", self.endpoint.origin, self.endpoint.read_timeout.as_secs()))
+    }
+}
+
+pub(super) fn tls_fault(origin: &Origin, error: &rustls::Error) -> Fault {
+    match untrusted(error) {
+        Some(untrusted) => Fault::denied(format!("{origin} is not believed: {untrusted}")),
+        None => Fault::unavailable(format!("the TLS handshake with {origin} failed: {error}")),
     }
 }
 

@@ -118,6 +118,9 @@ impl Endpoint {
                 "{origin} would be reached without TLS: use https://, or write plaintext = true at its endpoint if that is meant"
             ));
         }
+        if origin.scheme.is_stream() && self.proxy.is_some() {
+            return Err(format!("{origin} is a bare connection, which no HTTP proxy carries: remove its proxy"));
+        }
         if self.address.is_some() && origin.literal().is_some() {
             return Err(format!("{origin} is an address already, so `address` has nothing to override"));
         }
@@ -192,6 +195,11 @@ mod tests {
             refused(Endpoint { expect: vec!["10.0.0.0/8".parse().unwrap()], proxy: proxy(&[]), ..endpoint("https://vc.test") }),
             "`address` and `expect` of https://vc.test cannot be kept behind the proxy http://proxy.test:3128, because the proxy resolves \
              the name: put vc.test into no-proxy, or remove them"
+        );
+        let stream = Origin::parse_endpoint("tls://dns.test:853").unwrap();
+        assert_eq!(
+            refused(Endpoint { proxy: proxy(&["*"]), ..Endpoint::usual(stream) }),
+            "tls://dns.test:853 is a bare connection, which no HTTP proxy carries: remove its proxy"
         );
         assert!(Endpoint { plaintext: Plaintext::Allowed, ..endpoint("http://s3.test") }.check().is_ok());
         assert!(Endpoint { address: Some("10.0.0.1".parse().unwrap()), ..endpoint("https://vc.test") }.check().is_ok());

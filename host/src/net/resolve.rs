@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::endpoint::Endpoint;
 use super::inside::inside;
+use crate::model::Fault;
 
 #[derive(Debug, Clone)]
 pub struct Resolver {
@@ -21,6 +22,16 @@ pub enum ResolveError {
     Outside { name: String, found: IpAddr, expected: String, resolvers: String },
     #[error("{name} resolves to {found}, which is {what}; the answer came from {resolvers}; nothing was sent")]
     Inside { name: String, found: IpAddr, what: &'static str, resolvers: String },
+}
+
+impl ResolveError {
+    /// Being led astray is for a person to look at; a name server that does not know passes.
+    pub fn fault(&self) -> Fault {
+        match self {
+            ResolveError::Outside { .. } | ResolveError::Inside { .. } => Fault::denied(self.to_string()),
+            ResolveError::Unknown { .. } => Fault::unavailable(self.to_string()),
+        }
+    }
 }
 
 impl Resolver {

@@ -17,18 +17,33 @@ const CONTRACT: &str = "0.1";
 pub struct Reach {
     pub http: bool,
     pub signs: bool,
+    pub files: bool,
+    pub streams: bool,
+    pub netfilter: bool,
 }
 
 impl From<&Grants> for Reach {
     fn from(grants: &Grants) -> Reach {
-        Reach { http: !grants.http.is_empty(), signs: grants.signs() }
+        Reach {
+            http: !grants.http.is_empty(),
+            signs: grants.signs(),
+            files: !grants.folders.is_empty(),
+            streams: !grants.streams.is_empty(),
+            netfilter: grants.table.is_some(),
+        }
     }
 }
 
 /// If everything were granted that it asks for.
 impl From<&Manifest> for Reach {
     fn from(manifest: &Manifest) -> Reach {
-        Reach { http: !manifest.http.is_empty(), signs: manifest.secrets.iter().any(|wish| wish.sign_chain.is_some()) }
+        Reach {
+            http: !manifest.http.is_empty(),
+            signs: manifest.secrets.iter().any(|wish| wish.sign_chain.is_some()),
+            files: !manifest.folders.is_empty(),
+            streams: !manifest.streams.is_empty(),
+            netfilter: manifest.netfilter.is_some(),
+        }
     }
 }
 
@@ -99,7 +114,17 @@ fn cover(import: &str, reach: Reach) -> Result<(), String> {
             Err("no secret is granted for signing; the manifest must ask for one with sign-chain".to_owned())
         }
         ("transload:plugin", "secrets") => Ok(()),
-        ("transload:plugin", "readers" | "files" | "streams" | "netfilter") => Err(format!("{name} {not_offered}")),
+        ("transload:plugin", "files") if !reach.files => {
+            Err("no folder is granted; the manifest must ask for one under [[folder]], and the configuration must name it".to_owned())
+        }
+        ("transload:plugin", "streams") if !reach.streams => {
+            Err("no connection is granted; the manifest must ask for one under [[stream]], and the configuration must name it".to_owned())
+        }
+        ("transload:plugin", "netfilter") if !reach.netfilter => {
+            Err("no table is granted; the manifest must ask for one under [netfilter], and the configuration must name it".to_owned())
+        }
+        ("transload:plugin", "files" | "streams" | "netfilter") => Ok(()),
+        ("transload:plugin", "readers") => Err(format!("{name} {not_offered}")),
         ("wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:cli", _) => inert(package, name),
         ("wasi:sockets" | "wasi:http", _) => {
             Err("raw network is never granted; send requests by transload:plugin/http (componentize-py: --stub-wasi; jco: disableFeatures)"
@@ -160,6 +185,9 @@ mod tests {
             "transload:plugin/http@0.1.0",
             "transload:plugin/secrets@0.1.0",
             "transload:plugin/files@0.1.0",
+            "transload:plugin/streams@0.1.0",
+            "transload:plugin/netfilter@0.1.0",
+            "transload:plugin/readers@0.1.0",
             "transload:plugin/log@0.2.0",
             "wasi:sockets/tcp@0.2.6",
             "wasi:filesystem/preopens@0.2.6",
@@ -175,8 +203,14 @@ mod tests {
                 "it imports transload:plugin/http@0.1.0: no origin is granted; the manifest must ask for them under [[http]], and the \
              configuration must fill them in",
                 "it imports transload:plugin/secrets@0.1.0: no secret is granted for signing; the manifest must ask for one with sign-chain",
-                "it imports transload:plugin/files@0.1.0: files is part of the contract, but this host does not offer it yet; build the plugin \
-             without it",
+                "it imports transload:plugin/files@0.1.0: no folder is granted; the manifest must ask for one under [[folder]], and the \
+             configuration must name it",
+                "it imports transload:plugin/streams@0.1.0: no connection is granted; the manifest must ask for one under [[stream]], and the \
+             configuration must name it",
+                "it imports transload:plugin/netfilter@0.1.0: no table is granted; the manifest must ask for one under [netfilter], and the \
+             configuration must name it",
+                "it imports transload:plugin/readers@0.1.0: readers is part of the contract, but this host does not offer it yet; build the \
+             plugin without it",
                 "it imports transload:plugin/log@0.2.0: this host offers version 0.1 of it",
                 "it imports wasi:sockets/tcp@0.2.6: raw network is never granted; send requests by transload:plugin/http (componentize-py: \
              --stub-wasi; jco: disableFeatures)",

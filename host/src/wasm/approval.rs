@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{HttpWish, Limits, Manifest, SecretWish};
+use super::manifest::{FolderWish, HttpWish, Limits, Manifest, SecretWish, StreamWish};
 use super::package::Package;
 use super::signature::VendorKey;
 use super::words;
@@ -163,6 +163,12 @@ fn more(old: &Manifest, new: &Manifest) -> Vec<String> {
     more.extend(http.map(|wish| format!("new: {} ({})", words::http(wish), wish.reason)));
     let secrets = new.secrets.iter().filter(|wish| !old.secrets.iter().any(|known| lends(known, wish)));
     more.extend(secrets.map(|wish| format!("new: {} ({})", words::secret(wish), wish.reason)));
+    let streams = new.streams.iter().filter(|wish| !old.streams.iter().any(|known| dials(known, wish)));
+    more.extend(streams.map(|wish| format!("new: {} ({})", words::stream(wish), wish.reason)));
+    let folders = new.folders.iter().filter(|wish| !old.folders.iter().any(|known| opens(known, wish)));
+    more.extend(folders.map(|wish| format!("new: {} ({})", words::folder(wish), wish.reason)));
+    let table = new.netfilter.iter().filter(|wish| !old.netfilter.iter().any(|known| known.table == wish.table));
+    more.extend(table.map(|wish| format!("new: {} ({})", words::netfilter(wish), wish.reason)));
     if !allows(&old.limits, &new.limits) {
         more.push(format!("new: {}", words::limits(&new.limits)));
     }
@@ -184,6 +190,15 @@ fn lends(known: &SecretWish, wish: &SecretWish) -> bool {
         (None, Some(_)) => false,
     };
     known.name == wish.name && chain && wish.origins.iter().all(|origin| known.origins.contains(origin))
+}
+
+/// By what name the plugin calls it changes nothing for the operator.
+fn dials(known: &StreamWish, wish: &StreamWish) -> bool {
+    known.endpoint == wish.endpoint && known.protocol == wish.protocol
+}
+
+fn opens(known: &FolderWish, wish: &FolderWish) -> bool {
+    known.path == wish.path
 }
 
 fn allows(known: &Limits, wish: &Limits) -> bool {

@@ -14,6 +14,7 @@ pub mod source {
             "transload:plugin/bulk.byte-source": crate::wasm::splice::Splice,
             "transload:plugin/bulk.sealed-body": crate::wasm::bulk::SealedBody,
             "transload:plugin/http.incoming": crate::wasm::incoming::Incoming,
+            "transload:plugin/files.granted-file": crate::wasm::files::FileHandle,
         },
     });
 }
@@ -43,6 +44,7 @@ pub mod cutover {
         world: "cutover-plugin",
         imports: { default: async | trappable },
         exports: { default: async },
+        trappable_error_type: { "transload:plugin/types.fault" => crate::wasm::state::Refusal },
         with: {
             "transload:plugin/types": super::source::transload::plugin::types,
             "transload:plugin/bulk": super::source::transload::plugin::bulk,
@@ -52,8 +54,10 @@ pub mod cutover {
             "transload:plugin/config": super::source::transload::plugin::config,
             "transload:plugin/log": super::source::transload::plugin::log,
             "transload:plugin/clock": super::source::transload::plugin::clock,
+            "transload:plugin/streams.connection": crate::wasm::streams::Connection,
         },
     });
 }
 
-pub use source::transload::plugin::{bulk, clock, config, http, log, secrets, sessions, types};
+pub use cutover::transload::plugin::{netfilter, streams};
+pub use source::transload::plugin::{bulk, clock, config, files, http, log, secrets, sessions, types};

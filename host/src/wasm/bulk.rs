@@ -69,10 +69,7 @@ impl bulk::HostByteSource for InstanceState {
         if length > PEEK_BYTES_MAX {
             return Err(Fault::invalid(format!("a peek reads at most {PEEK_BYTES_MAX} bytes; {length} were asked for")).into());
         }
-        self.peek_left = self
-            .peek_left
-            .checked_sub(u64::from(length))
-            .ok_or_else(|| Fault::denied(format!("the plugin's peek budget of {} bytes a call is used up", self.plugin.limits().peek)))?;
+        self.spend_peek(u64::from(length))?;
         let source = self.table.get(&this)?.clone();
         let mut bytes = vec![0; length as usize];
         source.fetch(offset, &mut bytes).await?;

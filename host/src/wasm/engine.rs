@@ -41,12 +41,22 @@ pub struct PluginHost {
     /// And from one start to the next.
     kept: Arc<CodeCache>,
     approvals: Approvals,
+    /// Whose each nftables table is. Two that fill one would throw away each other's rules.
+    tables: Mutex<BTreeMap<String, String>>,
     trouble: Option<Trouble>,
 }
 
 impl PluginHost {
     pub fn new(clock: Arc<dyn Clock>, kept: CodeCache, approvals: Approvals) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost { engine: engine()?, clock, compiled: Mutex::default(), kept: Arc::new(kept), approvals, trouble: None })
+        Ok(PluginHost {
+            engine: engine()?,
+            clock,
+            compiled: Mutex::default(),
+            kept: Arc::new(kept),
+            approvals,
+            tables: Mutex::default(),
+            trouble: None,
+        })
     }
 
     /// The same, for a trial: exchanges of its plugins fail now and then, as on a bad day.
@@ -116,6 +126,7 @@ impl PluginHost {
         let opened = config.open().map_err(refused)?;
         let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone(), counters);
         let plugin = Arc::new(plugin.map_err(refused)?.troubled(self.trouble.clone()));
+        plugin.grants().table.iter().try_for_each(|table| self.claim(table, &config.name)).map_err(|why| refused(vec![why]))?;
         let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
         admission::admit(&self.engine, &component, &package.manifest, plugin.grants().into()).map_err(refused)?;
         let linked = || W::link(linker(&self.engine)?.instantiate_pre(&component)?);
@@ -126,6 +137,14 @@ impl PluginHost {
             manifest: package.text,
             plugin,
         })
+    }
+
+    fn claim(&self, table: &str, name: &str) -> Result<(), String> {
+        let mut tables = self.tables.lock().expect("no holder of this lock panics");
+        match tables.entry(table.to_owned()).or_insert_with(|| name.to_owned()) {
+            owner if owner == name => Ok(()),
+            owner => Err(format!("the nftables table {table} is filled by {owner} already: give each a table of its own")),
+        }
     }
 
     async fn compile(&self, sha256: String, bytes: Vec<u8>) -> Result<Component, String> {
@@ -192,6 +211,9 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
     bindings::config::add_to_linker::<_, Own>(l, |state| state)?;
     bindings::log::add_to_linker::<_, Own>(l, |state| state)?;
     bindings::clock::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::files::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::streams::add_to_linker::<_, Own>(l, |state| state)?;
+    bindings::netfilter::add_to_linker::<_, Own>(l, |state| state)?;
     link_inert(l)?;
     Ok(linker)
 }
@@ -216,4 +238,23 @@ fn link_inert(l: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
     cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_table_has_one_owner() {
+        let host = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), Approvals::of_everything()).unwrap();
+        assert_eq!(host.claim("transload_nat", "one"), Ok(()));
+        // Again when a new version of it takes over.
+        assert_eq!(host.claim("transload_nat", "one"), Ok(()));
+        assert_eq!(host.claim("transload_dns", "two"), Ok(()));
+        assert_eq!(
+            host.claim("transload_nat", "two").unwrap_err(),
+            "the nftables table transload_nat is filled by one already: give each a table of its own"
+        );
+    }
 }

@@ -1,14 +1,17 @@
 //! What one configured plugin may reach: the manifest's wishes, filled in and approved by the operator's configuration.
 //!
 //! An origin that is made of configured values is approved by them. One that the manifest spells out itself is approved by an
-//! `[[endpoint]]` that the operator wrote for it. A secret is approved by its file.
+//! `[[endpoint]]` that the operator wrote for it. A secret is approved by its file. Connections, folders and the table are in `reach`.
+
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::manifest::{HttpWish, Manifest, SignChainWish};
 use crate::config::Opened;
 use crate::model::Fault;
-use crate::net::Origin;
+use crate::net::{Endpoint, Origin};
 use crate::secret::Secret;
 
 pub type SignChain = SignChainWish;
@@ -28,10 +31,20 @@ pub struct SecretGrant {
     pub sign_chain: Option<SignChain>,
 }
 
+/// Where a connection leads.
+#[derive(Debug, Clone)]
+pub enum StreamGrant {
+    Endpoint(Box<Endpoint>),
+    Socket(PathBuf),
+}
+
 #[derive(Debug, Default)]
 pub struct Grants {
     pub http: Vec<HttpGrant>,
     pub(super) secrets: BTreeMap<String, SecretGrant>,
+    pub streams: BTreeMap<String, StreamGrant>,
+    pub folders: BTreeMap<String, PathBuf>,
+    pub table: Option<String>,
 }
 
 impl Grants {
@@ -56,7 +69,12 @@ impl Grants {
                 Err(why) => wrong.push(why),
             }
         }
-        let known: BTreeSet<&Origin> = grants.http.iter().map(|grant| &grant.origin).collect();
+        grants.decide_reach(manifest, config, opened, &mut wrong);
+        let dialled = grants.streams.values().filter_map(|grant| match grant {
+            StreamGrant::Endpoint(endpoint) => Some(&endpoint.origin),
+            StreamGrant::Socket(_) => None,
+        });
+        let known: BTreeSet<&Origin> = grants.http.iter().map(|grant| &grant.origin).chain(dialled).collect();
         for endpoint in &opened.endpoints {
             if !known.contains(&endpoint.origin) {
                 wrong.push(format!("an endpoint is given for {}, but the plugin never goes there", endpoint.origin));
@@ -157,18 +175,17 @@ fn resolve(template: &str, config: &toml::Table) -> Result<Option<Resolved>, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Endpoint;
 
     fn manifest(wishes: &str) -> Manifest {
         let head = "name = \"x\"\nkind = \"sink\"\nversion = \"1\"\nwit = \"0.1.0\"\ncomponent = \"x.wasm\"\nsha256 = \"\"\n";
         crate::config::strict::parse(&format!("{head}{wishes}")).unwrap()
     }
 
-    fn config(text: &str) -> toml::Table {
+    pub(super) fn config(text: &str) -> toml::Table {
         text.parse().unwrap()
     }
 
-    fn opened(secrets: &[&str], origins: &[&str]) -> Opened {
+    pub(super) fn opened(secrets: &[&str], origins: &[&str]) -> Opened {
         Opened {
             secrets: secrets.iter().map(|name| (name.to_string(), Secret::new("value"))).collect(),
             endpoints: origins.iter().map(|origin| Endpoint::usual(Origin::parse(origin).unwrap())).collect(),

@@ -21,14 +21,32 @@
 //! sign-chain = { steps-min = 5, prefix = "AWS4" }
 //! reason = "signs every request"
 //!
+//! [[stream]]                       # a connection that is not HTTP (cutover and launcher plugins)
+//! name = "primary"
+//! protocol = "tls"                 # tcp | tls | unix
+//! endpoint = "{config.server}:853" # for unix the path: "{config.socket}"
+//! reason = "dynamic updates"
+//!
+//! [[folder]]                       # read only (source plugins)
+//! name = "exports"
+//! path = "{config.exports}"
+//! reason = "exported disks"
+//!
+//! [netfilter]                      # one nftables table, family inet (cutover plugins)
+//! table = "transload_{config.table}"
+//! reason = "addresses that moved"
+//!
 //! [limits]                         # all optional; the operator sees them
 //! memory = "64 MiB"
 //! ```
+
+mod reach;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use self::reach::{FolderWish, NetfilterWish, Protocol, StreamWish, Template, is_table_part};
 use super::masking::misleads;
 use crate::config::strict;
 use crate::config::units::{Bytes, Span};
@@ -68,6 +86,11 @@ pub struct Manifest {
     pub http: Vec<HttpWish>,
     #[serde(default, rename = "secret")]
     pub secrets: Vec<SecretWish>,
+    #[serde(default, rename = "stream")]
+    pub streams: Vec<StreamWish>,
+    #[serde(default, rename = "folder")]
+    pub folders: Vec<FolderWish>,
+    pub netfilter: Option<NetfilterWish>,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -198,6 +221,7 @@ impl Manifest {
                 return Err(format!("[[secret]] {:?}: a chain of no steps would hand the secret to the plugin", wish.name));
             }
         }
+        self.check_reach()?;
         self.limits.check()
     }
 }

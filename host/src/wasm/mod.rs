@@ -5,7 +5,7 @@
 //!                                             │                                        │
 //!   Source / Sink / Cutover ─▶ their adapters ─▶ convert ─▶ instances (control calls │ data calls) ─▶ guest
 //!                         ▲                                                             │ imports
-//!                         │                        policy ◀─ web, bulk, signing, sessions, voice
+//!                         │             policy ◀─ web, bulk, signing, sessions, voice, files, streams, netfilter
 //!                         └── splice, incoming: bytes pass here, and never through the guest
 //! ```
 //!
@@ -14,6 +14,7 @@
 
 mod admission;
 mod approval;
+mod beneath;
 mod bindings;
 mod bulk;
 mod code_cache;
@@ -21,6 +22,7 @@ mod convert;
 mod counters;
 mod cutover;
 mod engine;
+mod files;
 mod grants;
 mod incoming;
 mod installed;
@@ -29,6 +31,7 @@ mod last_words;
 mod lazy;
 mod manifest;
 mod masking;
+mod netfilter;
 mod package;
 mod paging;
 mod plugin;
@@ -40,6 +43,7 @@ mod sink;
 mod source;
 mod splice;
 mod state;
+mod streams;
 mod trouble;
 mod version;
 mod voice;

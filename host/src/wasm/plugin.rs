@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::beneath::Folder;
 use super::counters::Counters;
-use super::grants::Grants;
+use super::files::GrantedFolder;
+use super::grants::{Grants, StreamGrant};
 use super::manifest::{Bounds, Manifest};
 use super::masking::Masks;
+use super::netfilter::Table;
 use super::sessions::Sessions;
 use super::trouble::Trouble;
 use super::voice::{LINE_BYTES_MAX, LineRate};
 use crate::clock::Clock;
 use crate::config::Opened;
 use crate::model::Fault;
-use crate::net::{Client, Endpoint, Origin};
+use crate::net::{Client, Dialer, Endpoint, Origin};
 
 /// Why a plugin is not run. Everything that stands in the way, one sentence a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,9 @@ pub struct Plugin {
     limits: Bounds,
     grants: Grants,
     clients: BTreeMap<Origin, Client>,
+    dialers: BTreeMap<String, Dialer>,
+    folders: BTreeMap<String, Arc<GrantedFolder>>,
+    table: Option<Table>,
     config_json: String,
     sessions: Sessions,
     masks: Masks,
@@ -69,6 +76,23 @@ impl Plugin {
                 Err(why) => wrong.push(why),
             }
         }
+        let mut dialers = BTreeMap::new();
+        for (name, grant) in &grants.streams {
+            let dialer = match grant {
+                StreamGrant::Endpoint(endpoint) => Dialer::new((**endpoint).clone()),
+                StreamGrant::Socket(path) => Ok(Dialer::Unix(path.clone())),
+            };
+            match dialer {
+                Ok(dialer) => drop(dialers.insert(name.clone(), dialer)),
+                Err(why) => wrong.push(why),
+            }
+        }
+        let granted = |(name, path): (&String, &PathBuf)| (name.clone(), Arc::new(GrantedFolder::new(Folder::new(path.clone()))));
+        let folders = grants.folders.iter().map(granted).collect();
+        let table = grants.table.as_deref().map(Table::of).transpose().unwrap_or_else(|why| {
+            wrong.push(why);
+            None
+        });
         let config_json = serde_json::to_string(config).map_err(|error| vec![format!("its settings are no JSON: {error}")])?;
         match wrong.is_empty() {
             true => Ok(Plugin {
@@ -82,6 +106,9 @@ impl Plugin {
                 trouble: None,
                 grants,
                 clients,
+                dialers,
+                folders,
+                table,
                 config_json,
                 clock,
             }),
@@ -111,6 +138,19 @@ impl Plugin {
 
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
         self.clients.values()
+    }
+
+    /// The way to what the stream of this name leads to.
+    pub fn dialer(&self, name: &str) -> Result<&Dialer, Fault> {
+        self.dialers.get(name).ok_or_else(|| Fault::denied(format!("no stream {} is granted to this plugin", brief(name))))
+    }
+
+    pub fn folder(&self, name: &str) -> Result<&Arc<GrantedFolder>, Fault> {
+        self.folders.get(name).ok_or_else(|| Fault::denied(format!("no folder {} is granted to this plugin", brief(name))))
+    }
+
+    pub fn table(&self) -> Result<&Table, Fault> {
+        self.table.as_ref().ok_or_else(|| Fault::denied("no nftables table is granted to this plugin"))
     }
 
     pub fn config_json(&self) -> &str {
@@ -151,4 +191,9 @@ impl Plugin {
         fault.message = self.masks.line(&fault.message, LINE_BYTES_MAX);
         fault
     }
+}
+
+/// A name that a guest wrote, short enough for a sentence.
+fn brief(name: &str) -> String {
+    format!("{:?}", name.chars().take(80).collect::<String>())
 }

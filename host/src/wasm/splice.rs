@@ -1,4 +1,4 @@
-//! A byte source: pieces of requests and runs of zeros, side by side. Nothing is requested before somebody fetches.
+//! A byte source: pieces of requests, pieces of files and runs of zeros, side by side. Nothing is requested before somebody fetches.
 //!
 //! Slicing and gathering flatten at once, so a source never becomes a tree, however often a guest cuts and joins.
 
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::files::GrantedFile;
 use super::lazy::LazyRange;
 use crate::model::Fault;
 use crate::pipeline::source::ByteSource;
@@ -20,6 +21,8 @@ pub struct Splice {
 enum Piece {
     /// From this offset of the resource on.
     Web(Arc<LazyRange>, u64),
+    /// From this offset of the file on.
+    File(Arc<GrantedFile>, u64),
     Zeros,
 }
 
@@ -28,6 +31,13 @@ impl Splice {
         let extent = range.range();
         let mut whole = Splice { pieces: Vec::new() };
         whole.push(extent.length, Piece::Web(Arc::new(range), extent.offset));
+        whole
+    }
+
+    /// A part of a file; whoever calls made sure that it lies inside.
+    pub fn file(file: Arc<GrantedFile>, offset: u64, length: u64) -> Splice {
+        let mut whole = Splice::empty();
+        whole.push(length, Piece::File(file, offset));
         whole
     }
 
@@ -58,6 +68,7 @@ impl Splice {
         for (piece, start, part) in other.parts(offset, end) {
             let piece = match piece {
                 Piece::Web(range, base) => Piece::Web(range.clone(), base + start),
+                Piece::File(file, base) => Piece::File(file.clone(), base + start),
                 Piece::Zeros => Piece::Zeros,
             };
             self.push(part, piece);
@@ -111,6 +122,7 @@ impl ByteSource for Splice {
             let (part, behind) = rest.split_at_mut(length as usize);
             match piece {
                 Piece::Web(range, base) => range.fetch(base + start, part).await?,
+                Piece::File(file, base) => file.fetch(base + start, part).await?,
                 Piece::Zeros => part.fill(0),
             }
             rest = behind;

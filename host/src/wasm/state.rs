@@ -11,10 +11,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 use super::bindings::types;
 use super::bulk::SealedBody;
 use super::convert;
+use super::files::FileHandle;
 use super::incoming::Incoming;
 use super::last_words::LastWords;
 use super::plugin::Plugin;
 use super::splice::Splice;
+use super::streams::Connection;
 use crate::model::Fault;
 
 /// What a guest may hand to the host in one call. The most that is needed is a list of 65,536 extents: 1 MiB.
@@ -93,6 +95,18 @@ impl InstanceState {
         masks.line(&self.last_words.take(masks).unwrap_or(engine), 500)
     }
 
+    /// Takes so many bytes from what this call may look at.
+    pub(super) fn spend_peek(&mut self, bytes: u64) -> Result<(), Fault> {
+        let used_up = || Fault::denied(format!("the plugin's peek budget of {} bytes a call is used up", self.plugin.limits().peek));
+        self.peek_left = self.peek_left.checked_sub(bytes).ok_or_else(used_up)?;
+        Ok(())
+    }
+
+    /// How many handles of this kind the guest holds.
+    pub(super) fn held<T: 'static>(&mut self) -> usize {
+        self.table.iter_mut().filter(|entry| entry.is::<T>()).count()
+    }
+
     /// Whether the guest may hold this byte source as well.
     pub(super) fn check_room(&self, splice: &Splice) -> Result<(), Fault> {
         match self.pieces + splice.pieces() <= PIECES_MAX {
@@ -119,7 +133,13 @@ impl InstanceState {
 
     /// Whether the guest kept handles beyond its call. They end with the call, so the instance must end too.
     pub(super) fn kept_handles(&mut self) -> bool {
-        self.table.iter_mut().any(|entry| entry.is::<Splice>() || entry.is::<Incoming>() || entry.is::<SealedBody>())
+        self.table.iter_mut().any(|entry| {
+            entry.is::<Splice>()
+                || entry.is::<Incoming>()
+                || entry.is::<SealedBody>()
+                || entry.is::<FileHandle>()
+                || entry.is::<Connection>()
+        })
     }
 }
 

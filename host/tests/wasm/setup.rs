@@ -27,6 +27,10 @@ origin = "{config.url}"
 methods = ["GET", "POST"]
 paths = ["/disk", "/whole", "/other-range", "/cut", "/more", "/fewer", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/long", "/login", "/headers", "/o"]
 reason = "disks"
+[[folder]]
+name = "exports"
+path = "{config.exports}"
+reason = "exported disks"
 [[secret]]
 name = "password"
 origins = ["{config.url}"]
@@ -93,6 +97,7 @@ impl World {
 
     fn with(folder: tempfile::TempDir, server: Server) -> World {
         let world = World { server, folder };
+        std::fs::create_dir(world.exports()).unwrap();
         world.install("echo-source", SOURCE, guest("guest_source"));
         world.install("echo-sink", SINK, guest("guest_sink"));
         world.install("echo-cutover", CUTOVER, guest("guest_cutover"));
@@ -129,6 +134,11 @@ impl World {
         self.folder.path().join("plugins").join("echo-source")
     }
 
+    /// The folder that is granted to the source.
+    pub fn exports(&self) -> PathBuf {
+        self.folder.path().join("exports")
+    }
+
     pub fn secret(&self, name: &str, value: &str) {
         let path = self.folder.path().join(name);
         std::fs::write(&path, value).unwrap();
@@ -146,6 +156,7 @@ impl World {
 
     pub fn config(&self, endpoint: &str) -> Config {
         let (url, plugins) = (self.url(), self.folder.path().join("plugins").display().to_string());
+        let exports = self.exports().display().to_string();
         let text = format!(
             r#"
 plugins = "{plugins}"
@@ -155,7 +166,7 @@ file = "store.key"
 name = "src"
 plugin = "echo-source"
 secrets = {{ password = "password" }}
-config = {{ url = "{url}" }}
+config = {{ url = "{url}", exports = "{exports}" }}
 [[source.endpoint]]
 origin = "{url}"
 {endpoint}

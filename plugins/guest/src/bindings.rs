@@ -16,6 +16,9 @@ wit_bindgen::generate!({
             import transload:plugin/config@0.1.0;
             import transload:plugin/log@0.1.0;
             import transload:plugin/clock@0.1.0;
+            import transload:plugin/files@0.1.0;
+            import transload:plugin/streams@0.1.0;
+            import transload:plugin/netfilter@0.1.0;
         }
     "#,
     generate_all,

@@ -3,7 +3,7 @@
 use crate::bindings::transload::plugin as wit;
 use crate::fault::{Fault, FaultKind};
 use crate::http::{BodyPart, Encoding, Extent, Method, Request, Response};
-use crate::ports::{Clock, Entry, Http, Secrets, Sessions};
+use crate::ports::{Clock, Entry, Http, Netfilter, Secrets, Sessions, Stream, Streams};
 
 /// Everything the host gives to a component.
 pub struct Imports;
@@ -35,6 +35,32 @@ impl Secrets for Imports {
 impl Clock for Imports {
     fn now(&self) -> u64 {
         wit::clock::now().seconds
+    }
+}
+
+impl Streams for Imports {
+    fn open(&self, grant: &str) -> Result<Box<dyn Stream>, Fault> {
+        Ok(Box::new(wit::streams::open(grant).map_err(fault)?))
+    }
+}
+
+impl Stream for wit::streams::Connection {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        wit::streams::Connection::send(self, bytes).map_err(fault)
+    }
+
+    fn receive(&mut self, limit: u32, deadline_ms: u32) -> Result<Vec<u8>, Fault> {
+        wit::streams::Connection::receive(self, limit, deadline_ms).map_err(fault)
+    }
+}
+
+impl Netfilter for Imports {
+    fn apply(&self, ruleset: &str) -> Result<(), Fault> {
+        wit::netfilter::apply(ruleset).map_err(fault)
+    }
+
+    fn rules(&self) -> Result<String, Fault> {
+        wit::netfilter::rules().map_err(fault)
     }
 }
 

@@ -30,3 +30,22 @@ pub trait Clock {
     /// Seconds since 1970-01-01T00:00:00Z.
     fn now(&self) -> u64;
 }
+
+/// Connections that the manifest asks for under `[[stream]]`.
+pub trait Streams {
+    /// Connects to where the grant of this name leads; `unavailable` when nobody answers there.
+    fn open(&self, grant: &str) -> Result<Box<dyn Stream>, Fault>;
+}
+
+pub trait Stream {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+    /// At least one byte; none means that the other side closed. `unavailable` at the deadline, after which it can be asked again.
+    fn receive(&mut self, limit: u32, deadline_ms: u32) -> Result<Vec<u8>, Fault>;
+}
+
+/// The table that the manifest asks for under `[netfilter]`, in the JSON form of libnftables.
+pub trait Netfilter {
+    /// Replaces what is in the table, all of it or nothing.
+    fn apply(&self, ruleset: &str) -> Result<(), Fault>;
+    fn rules(&self) -> Result<String, Fault>;
+}

@@ -2,6 +2,7 @@
 
 pub mod azurite;
 mod debian;
+pub mod nftables;
 mod npm;
 pub mod peers;
 pub mod powerdns;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::parts::{Install, Part, azurite, powerdns, python, qemu, vcsim, vendors, wasm_target};
+use crate::parts::{Install, Part, azurite, nftables, powerdns, python, qemu, vcsim, vendors, wasm_target};
 use crate::workspace::Workspace;
 use tally::Tally;
 
@@ -41,7 +41,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "unit",
         what: "formatting, clippy, and the tests of every crate (the plugins as native code)",
-        parts: &[wasm_target::PART, qemu::PART],
+        parts: &[wasm_target::PART, qemu::PART, nftables::PART],
         runs: Runs::Always,
         run: unit::run,
     },
@@ -72,7 +72,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "plugins",
         what: "of the others, all that is promised of plugins: admission, limits, approval, kits, templates, the stores",
-        parts: &[wasm_target::PART, python::SEAWEEDFS, azurite::PART, vendors::PYTHON, vendors::JS, powerdns::PART],
+        parts: &[wasm_target::PART, nftables::PART, python::SEAWEEDFS, azurite::PART, vendors::PYTHON, vendors::JS, powerdns::PART],
         runs: Runs::Named,
         run: plugins::run,
     },

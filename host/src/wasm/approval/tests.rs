@@ -103,6 +103,35 @@ fn a_signed_version_that_asks_for_more_waits_and_says_for_what() {
     }
 }
 
+/// A connection, a folder or a table that was not approved waits as an origin does.
+#[test]
+fn a_signed_version_that_reaches_further_by_other_ways_than_requests_waits_as_well() {
+    let pair = KeyPair::generate_unencrypted_keypair().unwrap();
+    let manifest =
+        |kind: &str, wishes: &str| MANIFEST.replace("\"sink\"", &format!("\"{kind}\"")).replace("[limits]", &format!("{wishes}[limits]"));
+    let stream = "[[stream]]\nname = \"dns\"\nprotocol = \"tls\"\nendpoint = \"{config.server}:853\"\nreason = \"updates\"\n";
+    let folder = "[[folder]]\nname = \"exports\"\npath = \"{config.exports}\"\nreason = \"disks\"\n";
+    let table = "[netfilter]\ntable = \"transload_{config.table}\"\nreason = \"moves\"\n";
+    let covers = |kind: &str, old: &str, new: &str| {
+        let approval = Approval::of(&package(&manifest(kind, old), None), Some(&vendor(&pair)), jiff::Timestamp::UNIX_EPOCH);
+        approval.covers(&package(&manifest(kind, new).replace("version = \"1\"", "version = \"2\""), Some(&pair)))
+    };
+    for (kind, wish, old, new) in [
+        ("cutover", stream, "server}:853", "server}:53"),
+        ("cutover", stream, "config.server", "config.other"),
+        ("cutover", stream, "\"tls\"", "\"tcp\""),
+        ("source", folder, "config.exports", "config.other"),
+        ("cutover", table, "config.table", "config.other"),
+    ] {
+        for (before, after) in [("", wish.to_owned()), (wish, wish.replace(old, new))] {
+            let more = covers(kind, before, &after).unwrap_err();
+            assert!(more.len() == 1 && more[0].starts_with("new: "), "{more:?}");
+        }
+        assert_eq!(covers(kind, wish, &wish.replace("reason = \"", "reason = \"newer ")), Ok(()));
+        assert_eq!(covers(kind, wish, ""), Ok(()));
+    }
+}
+
 #[test]
 fn what_was_approved_is_there_at_the_next_start_until_it_is_withdrawn() {
     let folder = tempfile::tempdir().unwrap();

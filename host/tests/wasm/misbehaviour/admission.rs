@@ -60,7 +60,7 @@ async fn imports_that_lead_out_are_refused() {
         "(component
             (import \"wasi:sockets/tcp@0.2.6\" (instance (export \"f\" (func))))
             (import \"wasi:filesystem/preopens@0.2.6\" (instance (export \"f\" (func))))
-            (import \"transload:plugin/files@0.1.0\" (instance (export \"f\" (func))))
+            (import \"transload:plugin/readers@0.1.0\" (instance (export \"f\" (func))))
             (import \"vendor:own/backdoor\" (instance (export \"f\" (func)))))",
     );
     assert_eq!(
@@ -70,7 +70,7 @@ async fn imports_that_lead_out_are_refused() {
              --stub-wasi; jco: disableFeatures)",
             "it imports wasi:filesystem/preopens@0.2.6: ambient files are never granted; keep state in tokens and sessions (componentize-py: \
              --stub-wasi)",
-            "it imports transload:plugin/files@0.1.0: files is part of the contract, but this host does not offer it yet; build the plugin \
+            "it imports transload:plugin/readers@0.1.0: readers is part of the contract, but this host does not offer it yet; build the plugin \
              without it",
             "it imports vendor:own/backdoor: this host knows no such interface",
         ]
@@ -133,7 +133,13 @@ async fn a_plugin_of_another_kind_is_refused() {
         ["it imports transload:plugin/secrets@0.1.0: no secret is granted for signing; the manifest must ask for one with sign-chain",]
     );
     world.reinstall_source("kind = \"source\"", "kind = \"sink\"");
-    assert_eq!(reasons(&world).await, ["echo-source is a sink plugin, but it is configured as a source"]);
+    let manifest = world.source_folder().join("manifest.toml");
+    let folder = "a sink plugin cannot ask for [[folder]]: that is for source plugins";
+    assert_eq!(reasons(&world).await, [format!("{}: {folder}", manifest.display())]);
+    for file in ["manifest.toml", "echo.wasm"] {
+        std::fs::copy(world.source_folder().with_file_name("echo-sink").join(file), world.source_folder().join(file)).unwrap();
+    }
+    assert_eq!(reasons(&world).await, ["echo-sink is a sink plugin, but it is configured as a source"]);
     world.reinstall_source("kind = \"source\"", "kind = \"hypervisor\"");
     let said = reasons(&world).await;
     assert!(said[0].contains("unknown variant `hypervisor`, expected one of `source`, `sink`, `cutover`, `launcher`"), "{said:?}");

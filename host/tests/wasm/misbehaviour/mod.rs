@@ -6,6 +6,7 @@ mod amounts;
 mod bytes;
 mod cutover;
 mod endings;
+mod folders;
 mod neighbours;
 mod pages;
 mod reach;

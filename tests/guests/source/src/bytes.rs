@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::transload::plugin::bulk::{ByteSource, Part, Piece, gather};
 use crate::transload::plugin::types::{Fault, FaultKind};
-use crate::{fault, source};
+use crate::{fault, folders, source};
 
 /// A handle's number that the guest holds on to after the handle was given away.
 static GIVEN: AtomicU32 = AtomicU32::new(0);
@@ -32,6 +32,12 @@ pub fn open(disk: &str, offset: u64, length: u64) -> Result<ByteSource, Fault> {
             given => Ok(forged(given)),
         },
         "trap" => panic!("on purpose"),
+        // Bytes of a request, then bytes of a file.
+        "half-a-file" => {
+            let (bytes, file) = (source("/disk", offset, length / 2)?, folders::range("disk", offset, length - length / 2)?);
+            gather(&[part(&bytes, bytes.length()), part(&file, file.length())])
+        }
+        file if file.starts_with("file ") => folders::range(&file["file ".len()..], offset, length),
         path => source(&format!("/{path}"), offset, length),
     }
 }

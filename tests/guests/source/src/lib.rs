@@ -4,6 +4,7 @@
 mod bytes;
 mod endings;
 mod extra;
+mod folders;
 mod pages;
 mod reach;
 
@@ -131,6 +132,10 @@ impl Guest for Echo {
                 }
             }
             ("bytes", how) => bytes::misuse(how).map(answer),
+            ("file", rest) => {
+                let (how, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                folders::look(how, rest).map(answer)
+            }
             ("machine", _) => Ok(VmDefinition { cpus: 0, ..answer(String::new()) }),
             (verb, rest) => reach::out(verb, rest).map(answer),
         }
