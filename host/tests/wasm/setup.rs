@@ -1,6 +1,7 @@
 //! Plugin folders made of the test guests, and configurations that name them: everything by the way that real ones go.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,6 +71,14 @@ origin = "{config.url}"
 methods = ["GET", "PUT"]
 paths = ["/names"]
 reason = "names"
+[[stream]]
+name = "line"
+protocol = "tcp"
+endpoint = "{config.line}"
+reason = "orders"
+[netfilter]
+table = "transload_{config.table}"
+reason = "addresses"
 [limits]
 call = "2 s"
 instances = 2
@@ -79,6 +88,8 @@ instances = 2
 pub struct World {
     pub server: Server,
     pub folder: tempfile::TempDir,
+    /// Somebody to connect to. Nobody ever answers there.
+    pub line: TcpListener,
 }
 
 impl World {
@@ -96,7 +107,7 @@ impl World {
     }
 
     fn with(folder: tempfile::TempDir, server: Server) -> World {
-        let world = World { server, folder };
+        let world = World { server, folder, line: TcpListener::bind("127.0.0.1:0").unwrap() };
         std::fs::create_dir(world.exports()).unwrap();
         world.install("echo-source", SOURCE, guest("guest_source"));
         world.install("echo-sink", SINK, guest("guest_sink"));
@@ -156,6 +167,7 @@ impl World {
 
     pub fn config(&self, endpoint: &str) -> Config {
         let (url, plugins) = (self.url(), self.folder.path().join("plugins").display().to_string());
+        let line = self.line.local_addr().unwrap();
         let exports = self.exports().display().to_string();
         let text = format!(
             r#"
@@ -181,7 +193,7 @@ origin = "{url}"
 [[cutover]]
 name = "names"
 plugin = "echo-cutover"
-config = {{ url = "{url}" }}
+config = {{ url = "{url}", line = "{line}", table = "names" }}
 [[cutover.endpoint]]
 origin = "{url}"
 {endpoint}
