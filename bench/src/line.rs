@@ -1,15 +1,13 @@
-//! Part `line`: how much of a long line one disk uses, against eight plain streams through the same line; and what the boundary to the
-//! plugin costs.
+//! Part `line`: how much of a long line one disk uses, against eight plain streams through the same line.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use transload::log::sink::Sink;
 use transload::model::{DiskSize, Extent, Fault};
 use transload::net::Client;
 use transload::pipeline::limits::Copies;
@@ -18,7 +16,7 @@ use transload::pipeline::source::ByteSource;
 use crate::Arguments;
 use crate::clock::{Watch, median};
 use crate::corpus;
-use crate::ends::{Cut, Keep, Line, MemorySource, MemoryStore};
+use crate::ends::{Cut, Line};
 use crate::engine::{self, DiskCycle, plain};
 use crate::far::Far;
 use crate::plugin;
@@ -45,7 +43,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         report.ratio(&format!("link_use_{milliseconds}ms"), median(of_line));
         report.ratio(&format!("link_{milliseconds}ms_plain_mib_s"), median(theirs_at));
     }
-    boundary(arguments, report)
+    Ok(())
 }
 
 /// MiB per second of eight uploads that do nothing else.
@@ -114,59 +112,4 @@ async fn one_disk(at: &str) -> Result<f64> {
     let source = FarDisk { client: Arc::new(plugin::client(&url)?), url: format!("{url}/disk"), extent: Extent::new(0, COPIED) };
     let copied = engine::copy(&log, source, DiskCycle::first(size), &Copies::new(1, engine::usual_limits())).await?;
     Ok(engine::mib(copied.stored) / copied.cost.wall)
-}
-
-/// CPU that a segment costs more through the plugin than by the same client alone, against what the pipeline spends on what is in it.
-/// The two take turns quickly: the difference is a hundredth of what neighbours on the machine change within seconds.
-fn boundary(arguments: &Arguments, report: &mut Report) -> Result<()> {
-    const TURNS: usize = 12;
-    const PUTS: usize = 25;
-    let far = Far::start(Line { round_trip: Duration::ZERO, window: 64 * MIB })?;
-    let url = format!("http://{}", far.store);
-    let image = Arc::new(corpus::half(128 << 20).image);
-    let segment = engine::usual_limits().segment_bytes;
-    let (mut through, mut alone, mut more, mut pipeline) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    arguments.runtime.block_on(async {
-        let sink = plugin::s3(&url, "bucket").await?;
-        let client = plugin::client(&url)?;
-        let body = engine::sealed(&corpus::half(segment as usize).image);
-        for round in 0..=arguments.rounds {
-            for turn in 0..TURNS {
-                let watch = Watch::start();
-                for number in 0..PUTS {
-                    sink.put(&format!("vm/{round}/{turn}/{number}"), body.clone()).await.map_err(plain)?;
-                }
-                let plugin = watch.stop().cpu / PUTS as f64;
-                let watch = Watch::start();
-                for number in 0..PUTS {
-                    std::hint::black_box(crc32c::crc32c(&body.whole()));
-                    let url = format!("{url}/bucket/vm/{round}/{turn}/{number}");
-                    let request = client.http().put(url).header("content-length", body.len()).body(body.whole());
-                    request.send().await.context("a plain put fails")?.bytes().await?;
-                }
-                let direct = watch.stop().cpu / PUTS as f64;
-                if round > 0 {
-                    through.push(plugin);
-                    alone.push(direct);
-                    more.push(plugin - direct);
-                }
-            }
-            let log = engine::open_log(Arc::new(MemoryStore::new(Keep::NoSegments)));
-            let cycle = DiskCycle::first(DiskSize::new(image.len() as u64).map_err(plain)?);
-            let source = MemorySource::tiled(image.clone());
-            let copied = engine::copy(&log, source, cycle, &Copies::new(1, engine::usual_limits())).await?;
-            if round > 0 {
-                // Of as many blocks as fill a segment.
-                pipeline.push(copied.cost.cpu * segment as f64 / copied.stored as f64);
-            }
-        }
-        anyhow::Ok(())
-    })?;
-    let (through, alone, more, pipeline) = (median(through), median(alone), median(more), median(pipeline));
-    report.set(
-        "put_of_a_segment_cpu_us",
-        serde_json::json!({ "bytes": segment, "by_plugin": through * 1e6, "alone": alone * 1e6, "pipeline": pipeline * 1e6 }),
-    );
-    report.set("boundary_cpu_share", serde_json::json!((more / (pipeline + through) * 1e4).round() / 1e4));
-    Ok(())
 }

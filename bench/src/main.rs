@@ -4,7 +4,8 @@
 //!   memory    bound · gateway · receiver: no end but memory
 //!   delta     what a change costs, and that a larger disk does not make it dearer
 //!   scale     52 disks at once, 64 TiB, a million extents: memory that does not grow; each in a process of its own
-//!   line      a source and a store far away, against plain streams; what the boundary to a plugin costs
+//!   line      a source and a store far away, against plain streams
+//!   boundary  what it costs that a sink is a plugin
 //!   plugins   what a plugin costs by itself: its start, a call, bytes moved for it
 //!   whole     the real agent: lab vCenter ─▶ S3 ─▶ replica; deltas, and what a cycle costs in which nothing changed
 //!   peers     a raw image into an S3 server, beside restic and rustic; borg, qemu-img and nbdcopy into files
@@ -12,6 +13,7 @@
 
 mod alone;
 mod bound;
+mod boundary;
 mod calls;
 mod clock;
 mod corpus;
@@ -74,6 +76,7 @@ const PARTS: &[(&str, Part)] = &[
     ("delta", delta::run),
     ("scale", scale::run),
     ("line", line::run),
+    ("boundary", boundary::run),
     ("plugins", calls::run),
     ("whole", whole::run),
     ("peers", peers::run),
