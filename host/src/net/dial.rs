@@ -83,8 +83,11 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
         None => Resolver::new(endpoint).addresses(origin.bare_host()).await.map_err(|astray| astray.fault())?,
     };
     let mut last = "no address".to_owned();
+    // One that swallows packets must not take the time of the next.
+    let each = endpoint.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     for address in addresses {
-        match TcpStream::connect(SocketAddr::new(address, origin.port)).await {
+        let connecting = TcpStream::connect(SocketAddr::new(address, origin.port));
+        match tokio::time::timeout(each, connecting).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
             // Small questions and answers must not wait for each other.
             Ok(stream) => return stream.set_nodelay(true).map(|()| stream).map_err(|error| refused(endpoint, &error.to_string())),
             Err(error) => last = format!("{address}: {error}"),

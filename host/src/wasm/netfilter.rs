@@ -11,6 +11,7 @@
 mod expression;
 mod literal;
 mod nft;
+mod passage;
 mod ruleset;
 
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ impl Table {
         // Deleting needs a table that is there; adding one that is there changes nothing.
         let anew = [json!({"add": table.clone()}), json!({"delete": table.clone()}), json!({"add": table})];
         let whole: Vec<Value> = anew.into_iter().chain(commands).collect();
+        // Without a line's end: should nft take this for its other language after all, it is one line that comes to nothing.
         nft::run(&self.nft, &["-j", "-f", "-"], json!({"nftables": whole}).to_string(), 0)
             .await
             .map_err(|failed| failed.fault(&self.name))?;

@@ -11,6 +11,7 @@ use super::{Kind, Manifest};
 
 /// What every table's name begins with, so that no other program's is meant.
 const TABLE_PREFIX: &str = "transload_";
+const WISHES_MAX: usize = 8;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,6 +121,10 @@ impl Manifest {
         }
         if self.netfilter.is_some() && kind != Kind::Cutover {
             return only("[netfilter]", "cutover plugins");
+        }
+        // Each has threads or connections of its own.
+        if self.streams.len() > WISHES_MAX || self.folders.len() > WISHES_MAX {
+            return Err(format!("at most {WISHES_MAX} [[stream]] and as many [[folder]] may be asked for"));
         }
         for (index, wish) in self.streams.iter().enumerate() {
             check_named("[[stream]]", &wish.name, &wish.reason, self.streams[..index].iter().any(|other| other.name == wish.name))?;

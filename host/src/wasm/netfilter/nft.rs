@@ -17,7 +17,7 @@ const TIME_MAX: Duration = Duration::from_secs(20);
 const COMPLAINT_BYTES_MAX: u64 = 16 * 1024;
 const COMPLAINT_CHARS_MAX: usize = 400;
 
-/// Why it came to nothing. In every case the table is as it was.
+/// Why it came to nothing. The table is as it was, unless it broke off: then nft may have been done already.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failed {
     /// The table is not there.
@@ -32,7 +32,9 @@ pub enum Failed {
 impl Failed {
     pub fn fault(self, table: &str) -> Fault {
         match self {
-            Failed::Missing => Fault::not_found(format!("something that the ruleset names is not in the table {table}; it is as it was")),
+            Failed::Missing => Fault::not_found(format!(
+                "something that the ruleset names is not in the table {table}, or this kernel lacks a module for it; the table is as it was"
+            )),
             Failed::Forbidden => Fault::denied(format!(
                 "the agent may not change the table {table}: run it with the capability CAP_NET_ADMIN (systemd: AmbientCapabilities=)"
             )),
@@ -40,7 +42,9 @@ impl Failed {
             Failed::TooLong(bytes_max) => {
                 Fault::denied(format!("the table {table} takes more than the {bytes_max} bytes that are granted"))
             }
-            Failed::Broken(why) => Fault::unavailable(format!("nft did not come to an end with the table {table}: {why}")),
+            Failed::Broken(why) => Fault::unavailable(format!(
+                "nft did not come to an end with the table {table}, which may be as it was or as it was to be: {why}"
+            )),
         }
     }
 }

@@ -6,10 +6,14 @@ use serde_json::{Value, json};
 
 use super::FAMILY;
 use super::expression::{Judged, elements, entry, identifier, named, number, statements, text, word_of};
+use super::passage;
 use crate::model::Fault;
 
 const RULESET_BYTES_MAX: usize = 1 << 20;
 const COMMANDS_MAX: usize = 16_384;
+
+const SETS_MAX: usize = 64;
+const SIZE_MAX: u64 = 65_536;
 
 /// In an order in which each comes after what it may name.
 const KINDS: &[&str] = &["table", "chain", "counter", "set", "map", "element", "rule"];
@@ -57,9 +61,18 @@ pub fn judge(ruleset: &str, table: &str) -> Result<Vec<Value>, Fault> {
             None => listed.push((KINDS.iter().position(|known| *known == kind), judged)),
         }
     }
+    let sets = listed.iter().map(|(_, judged)| judged).chain(&inside).filter(|judged| {
+        let done_to = entry(judged).and_then(|(_, what)| entry(what));
+        done_to.is_some_and(|(kind, _)| ["set", "map"].contains(&kind))
+    });
+    if sets.count() > SETS_MAX {
+        return Err(Fault::denied(format!("a ruleset has at most {SETS_MAX} commands about sets and maps")));
+    }
     // A listing names the elements of a map before the chains that they lead to.
     listed.sort_by_key(|(rank, _)| *rank);
-    Ok(listed.into_iter().map(|(_, judged)| judged).chain(inside).collect())
+    let commands: Vec<Value> = listed.into_iter().map(|(_, judged)| judged).chain(inside).collect();
+    passage::check(&commands).map_err(Fault::denied)?;
+    Ok(commands)
 }
 
 /// Numbers are given anew with the table, so those of a listing that comes back mean nothing any more.
@@ -130,7 +143,12 @@ fn set(kind: &str, key: &str, value: &Value) -> Judged {
             one => word_of(one, SET_FLAGS),
         },
         "policy" => word_of(value, &["performance", "memory"]),
-        "handle" | "timeout" | "gc-interval" | "size" => number(value),
+        "handle" | "timeout" | "gc-interval" => number(value),
+        // The kernel sets memory aside for as many as this says.
+        "size" => match value.as_u64().is_some_and(|size| size <= SIZE_MAX) {
+            true => Ok(()),
+            false => Err(format!("a set is made for at most {SIZE_MAX} elements")),
+        },
         "auto-merge" if value.is_boolean() => Ok(()),
         "comment" => comment(value),
         "elem" => elements(value),

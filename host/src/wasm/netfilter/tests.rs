@@ -119,16 +119,28 @@ async fn a_ruleset_that_nft_refuses_leaves_the_table_as_it_was() {
     namespace.nft(&["add", "chain", "inet", "site", "guard"]);
     let fault = table.apply(&ruleset(json!([chain("c"), to("guard")]))).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::NotFound, "{fault}");
-    // Rules that lead to each other without end.
-    let mut hooked = chain("c");
-    for (key, value) in [("type", json!("filter")), ("hook", json!("input")), ("prio", json!(0))] {
-        hooked["add"]["chain"][key] = value;
-    }
-    let round =
-        json!({"add": {"rule": {"family": "inet", "table": "transload_nat", "chain": "round", "expr": [{"jump": {"target": "round"}}]}}});
-    let fault = table.apply(&ruleset(json!([hooked, chain("round"), to("round"), round]))).await.unwrap_err();
+    // Two of one name.
+    let create = || json!({"create": {"chain": {"family": "inet", "table": "transload_nat", "name": "c"}}});
+    let fault = table.apply(&ruleset(json!([create(), create()]))).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Invalid, "{fault}");
     assert!(fault.message.starts_with("nft refuses the ruleset, and the table transload_nat is as it was: "), "{fault}");
+    // Rules that lead to each other without end never come to nft.
+    let fault = table.apply(&ruleset(json!([chain("c"), to("c")]))).await.unwrap_err();
+    assert_eq!(fault, Fault::denied("its chains lead to each other over more than 16 jumps"));
+    // A set that the kernel would have to find gigabytes for, and a number that nft's reader of JSON does not know.
+    let set =
+        |size: u64| json!({"add": {"set": {"family": "inet", "table": "transload_nat", "name": "s", "type": "ipv4_addr", "size": size}}});
+    for (size, kind) in [(67_108_864, FaultKind::Denied), (u64::MAX, FaultKind::Denied)] {
+        assert_eq!(table.apply(&ruleset(json!([set(size)]))).await.unwrap_err().kind, kind);
+    }
+    let timeout =
+        json!({"add": {"set": {"family": "inet", "table": "transload_nat", "name": "s", "type": "ipv4_addr", "timeout": u64::MAX}}});
+    assert_eq!(table.apply(&ruleset(json!([timeout]))).await.unwrap_err().kind, FaultKind::Denied);
+    let many: Vec<Value> = (0..65).map(|_| set(1)).collect();
+    assert_eq!(
+        table.apply(&ruleset(json!(many))).await.unwrap_err(),
+        Fault::denied("a ruleset has at most 64 commands about sets and maps")
+    );
     let now = rules(&table).await;
     assert!(now.contains("first") && !now.contains("\"c\""), "{now}");
 }
