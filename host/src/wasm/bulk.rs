@@ -66,6 +66,7 @@ impl bulk::HostByteSource for InstanceState {
     }
 
     async fn peek(&mut self, this: Resource<Splice>, offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
+        self.may_reach()?;
         if length > PEEK_BYTES_MAX {
             return Err(Fault::invalid(format!("a peek reads at most {PEEK_BYTES_MAX} bytes; {length} were asked for")).into());
         }

@@ -51,12 +51,12 @@ impl Cutover for PluginCutover {
 
     async fn plan(&self, context: &Context) -> Result<Vec<Step>, Fault> {
         let now = self.current.now();
-        let mut live = now.control.take().await?;
+        let mut live = now.control.take_fresh().await?;
         live.store.data_mut().begin_plan();
         let (guest, context) = (live.world.transload_plugin_cutover(), convert::context(context));
         let planned = guest.call_plan(&mut live.store, &context);
         let called = tokio::time::timeout(now.control.limit(Duration::ZERO), planned).await;
-        let steps = convert::steps(now.control.settle(live, "plan", called)?)?;
+        let steps = convert::steps(now.control.settle(live, "plan", called)?).map_err(|fault| now.plugin.shown(fault))?;
         Ok(steps.into_iter().map(|step| Step { summary: self.hide(&step.summary), ..step }).collect())
     }
 

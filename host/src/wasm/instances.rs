@@ -102,6 +102,14 @@ impl<W: World> Instances<W> {
         Ok(Live { store, world, _seat: seat })
     }
 
+    /// One that has seen no call: a plan must not follow from what others were asked before.
+    pub async fn take_fresh(&self) -> Result<Live<W>, Fault> {
+        let seat = self.seats.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let (store, world) = self.fresh().await?;
+        self.plugin.counters().call();
+        Ok(Live { store, world, _seat: seat })
+    }
+
     async fn fresh(&self) -> Result<(Store<InstanceState>, W), Fault> {
         let mut store = Store::new(&self.engine, InstanceState::new(self.plugin.clone()));
         store.limiter(|state| &mut state.memory);
@@ -133,7 +141,7 @@ impl<W: World> Instances<W> {
         match called {
             Ok(Ok(answer)) => {
                 let Live { mut store, world, _seat } = live;
-                if !store.data_mut().kept_handles() {
+                if !store.data_mut().must_end() {
                     self.idle.lock().expect("no holder of this lock panics").push((store, world));
                 }
                 answer.map_err(|fault| {

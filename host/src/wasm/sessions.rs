@@ -55,10 +55,15 @@ impl Sessions {
 
 impl sessions::Host for InstanceState {
     async fn get(&mut self, name: String) -> wasmtime::Result<Option<sessions::Entry>> {
+        // What a login left there is no argument of a plan.
+        if self.may_reach().is_err() {
+            return Ok(None);
+        }
         Ok(self.plugin.sessions().get(&name).map(|(version, value)| sessions::Entry { version, value }))
     }
 
     async fn compare_and_set(&mut self, name: String, expected: Option<u64>, value: Vec<u8>) -> Result<u64, Refusal> {
+        self.may_reach()?;
         Ok(self.plugin.sessions().compare_and_set(name, expected, value)?)
     }
 }

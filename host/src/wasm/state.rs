@@ -29,14 +29,23 @@ const PIECES_MAX: usize = 256 * 1024;
 const CORE_INSTANCES_MAX: usize = 64;
 const TABLE_ELEMENTS_MAX: usize = 50_000;
 
+/// What an instance is doing, and so whether it may reach anything outside of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// A component may run code while it is instantiated.
+    Starts,
+    /// This call makes a plan.
+    Plans,
+    Works,
+}
+
 pub struct InstanceState {
     pub(super) plugin: Arc<Plugin>,
     pub(super) table: ResourceTable,
     pub(super) memory: MemoryLimit,
     pub(super) peek_left: u64,
     pub(super) last_words: LastWords,
-    /// This call makes a plan, which reaches nothing.
-    plans: bool,
+    reach: Reach,
     pieces: usize,
     wasi: WasiCtx,
 }
@@ -54,27 +63,28 @@ impl InstanceState {
             .max_random_size(64 * 1024)
             .build();
         let memory = MemoryLimit { bytes_max: plugin.limits().memory as usize, bytes: 0, refused: false };
-        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, plans: false, pieces: 0, wasi }
+        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, reach: Reach::Starts, pieces: 0, wasi }
     }
 
     /// What a call may use and what it says are its own: nothing of an earlier call explains how a later one ends.
     pub(super) fn begin_call(&mut self) {
         self.peek_left = self.plugin.limits().peek;
         self.memory.refused = false;
-        self.plans = false;
+        self.reach = Reach::Works;
         self.last_words.clear();
     }
 
     /// Until the next call begins.
     pub(super) fn begin_plan(&mut self) {
-        self.plans = true;
+        self.reach = Reach::Plans;
     }
 
     /// Asked before anything outside of this host is reached.
     pub(super) fn may_reach(&self) -> Result<(), Fault> {
-        match self.plans {
-            false => Ok(()),
-            true => Err(Fault::denied("plan reaches nothing: what it answers follows from its arguments and the settings alone")),
+        match self.reach {
+            Reach::Works => Ok(()),
+            Reach::Starts => Err(Fault::denied("an instance that starts reaches nothing: nobody has called it yet")),
+            Reach::Plans => Err(Fault::denied("plan reaches nothing: what it answers follows from its arguments and the settings alone")),
         }
     }
 
@@ -131,8 +141,12 @@ impl InstanceState {
         Ok(splice)
     }
 
-    /// Whether the guest kept handles beyond its call. They end with the call, so the instance must end too.
-    pub(super) fn kept_handles(&mut self) -> bool {
+    /// Whether the instance must end with its call: it made a plan, or kept handles, which end with the call.
+    pub(super) fn must_end(&mut self) -> bool {
+        self.reach == Reach::Plans || self.kept_handles()
+    }
+
+    fn kept_handles(&mut self) -> bool {
         self.table.iter_mut().any(|entry| {
             entry.is::<Splice>()
                 || entry.is::<Incoming>()

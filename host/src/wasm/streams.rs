@@ -81,6 +81,7 @@ impl streams::Host for InstanceState {
 
 impl streams::HostConnection for InstanceState {
     async fn send(&mut self, this: Resource<Connection>, bytes: Vec<u8>) -> Result<(), Refusal> {
+        self.may_reach()?;
         if bytes.len() > SEND_BYTES_MAX {
             return Err(Fault::invalid(format!("at most {SEND_BYTES_MAX} bytes are sent at a time; these are {}", bytes.len())).into());
         }
@@ -90,6 +91,7 @@ impl streams::HostConnection for InstanceState {
     }
 
     async fn receive(&mut self, this: Resource<Connection>, limit: u32, deadline_ms: u32) -> Result<Vec<u8>, Refusal> {
+        self.may_reach()?;
         if limit == 0 {
             return Err(Fault::invalid("at least one byte must be asked for: none means that the other side closed").into());
         }

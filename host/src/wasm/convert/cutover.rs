@@ -53,7 +53,8 @@ pub fn steps(given: Vec<guest::Step>) -> Result<Vec<Step>, Fault> {
 fn planned(given: guest::Step, ids: &mut BTreeSet<String>, reached: &mut Phase) -> Result<Step, Fault> {
     let (id, phase) = (given.id, phase(given.phase));
     if !is_id(&id) {
-        return Err(Fault::corrupt(format!("the plugin gave {id:?} as the id of a step")));
+        let beginning: String = id.chars().take(40).collect();
+        return Err(Fault::corrupt(format!("the plugin gave {beginning:?} as the id of a step")));
     }
     if !ids.insert(id.clone()) {
         return Err(Fault::corrupt(format!("the plugin planned step {id} twice")));

@@ -47,7 +47,9 @@ fn instance(settings: &str, endpoints: Vec<Endpoint>) -> InstanceState {
     let counters = Arc::new(Counters::default());
     let settings = settings.parse().unwrap();
     let plugin = Plugin::new("x", &Manifest::parse(MANIFEST).unwrap(), &settings, opened, Arc::new(SystemClock::new()), counters).unwrap();
-    InstanceState::new(Arc::new(plugin))
+    let mut state = InstanceState::new(Arc::new(plugin));
+    state.begin_call();
+    state
 }
 
 fn fault(refusal: Refusal) -> Fault {
@@ -130,6 +132,29 @@ async fn a_huge_limit_and_a_huge_deadline_are_cut_to_what_is_granted() {
     assert_eq!(long, Fault::invalid("at most 1048576 bytes are sent at a time; these are 1048577"));
 }
 
+/// A component may run code before anybody calls it, and a plan is made of its arguments.
+#[tokio::test]
+async fn nothing_is_reached_by_an_instance_that_starts_or_plans() {
+    let (listener, settings) = listen().await;
+    let mut working = instance(&settings, Vec::new());
+    let connection = open(&mut working, "plain").await.unwrap();
+    let mut starting = InstanceState::new(working.plugin.clone());
+    assert_eq!(
+        open(&mut starting, "plain").await.unwrap_err(),
+        Fault::denied("an instance that starts reaches nothing: nobody has called it yet")
+    );
+    working.begin_plan();
+    for reached in [
+        open(&mut working, "plain").await.map(drop),
+        send(&mut working, &connection, b"out").await,
+        receive(&mut working, &connection, 1, 1).await.map(drop),
+    ] {
+        assert!(reached.unwrap_err().message.starts_with("plan reaches nothing"));
+    }
+    assert!(working.must_end());
+    drop(listener);
+}
+
 #[tokio::test]
 async fn a_name_that_is_not_granted_is_denied() {
     let (listener, settings) = listen().await;
@@ -145,7 +170,7 @@ async fn a_name_that_is_not_granted_is_denied() {
     ] {
         assert_eq!(open(&mut state, name).await.unwrap_err(), Fault::denied(format!("no stream {shown} is granted to this plugin")));
     }
-    assert!(!state.kept_handles());
+    assert!(!state.must_end());
 }
 
 /// Many programs of this machine believe whoever comes from here. Only the operator sends a plugin there, by writing it down.
@@ -191,11 +216,11 @@ async fn a_flood_of_connections_ends_at_its_bound() {
 async fn a_connection_that_a_call_leaves_behind_ends_with_its_instance() {
     let (listener, settings) = listen().await;
     let mut state = instance(&settings, Vec::new());
-    assert!(!state.kept_handles());
+    assert!(!state.must_end());
     let left = open(&mut state, "plain").await.unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
     // What `Instances::settle` asks before it gives an instance to the next call.
-    assert!(state.kept_handles());
+    assert!(state.must_end());
     drop((state, left));
     assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
 }
