@@ -168,8 +168,19 @@ fn resolve(template: &str, config: &toml::Table) -> Result<Option<Resolved>, Str
         rest = after;
     }
     filled.push_str(rest);
+    let configured = configured && names_the_host(template);
     let origin = Origin::parse(&filled).map_err(|why| format!("the plugin's origin {template:?} becomes {filled:?}: {why}"))?;
     Ok(Some(Resolved { origin, configured }))
+}
+
+/// Whether the host ends with what the operator wrote: what stands before that is within the operator's own domain, and a vendor's
+/// host with a setting in front of it, or in its path, is the vendor's.
+fn names_the_host(template: &str) -> bool {
+    let host = template.split_once("://").map_or(template, |(_, behind)| behind);
+    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(host, _)| host);
+    let last = host.rfind('{').unwrap_or(host.len());
+    let whole_or_below = last == 0 || host[..last].ends_with('.');
+    host.ends_with('}') && whole_or_below && !host.contains(['/', '?', '#', '@', '\\'])
 }
 
 #[cfg(test)]
@@ -189,6 +200,26 @@ mod tests {
         Opened {
             secrets: secrets.iter().map(|name| (name.to_string(), Secret::new("value"))).collect(),
             endpoints: origins.iter().map(|origin| Endpoint::usual(Origin::parse(origin).unwrap())).collect(),
+        }
+    }
+
+    #[test]
+    fn an_origin_is_the_operators_when_its_host_ends_with_what_the_operator_wrote() {
+        for (template, own) in [
+            ("{config.endpoint}", true),
+            ("https://{config.server}", true),
+            ("https://{config.server}:8443", true),
+            ("{config.endpoint.scheme}://{config.bucket}.{config.endpoint.authority}", true),
+            ("https://api.{config.domain}", true),
+            ("https://{config.bucket}.vendor.test", false),
+            ("https://vendor.test/{config.endpoint}", false),
+            ("https://vendor.test?{config.endpoint}", false),
+            ("https://vendor.test{config.port}", false),
+            ("https://{config.user}{config.host}", false),
+            ("https://{config.server}@vendor.test", false),
+            ("https://vendor.test", false),
+        ] {
+            assert_eq!(names_the_host(template), own, "{template}");
         }
     }
 
