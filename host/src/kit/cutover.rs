@@ -7,21 +7,22 @@
 //!
 //! Somebody else, who changed what a step is about to touch, is the same plugin with another plan: the same wave, but towards addresses
 //! that are nobody's. Time that a step asks to settle is not waited for.
+//!
+//! What was done is gone back from whatever happens, an interruption too, and what could not be is told: which step, and what was there.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Judged, Tried, judged, patiently, told};
+use super::{Judged, Tried, patiently, told};
 use crate::cutover::{Context, Cutover, MovedVm, Step};
 use crate::model::{Fault, FaultKind};
 use crate::random::Random;
 
-/// Addresses of nobody, kept for examples (RFC 5737, RFC 3849).
-const NOBODY_4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
-const NOBODY_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0x77);
 /// No plugin writes this as the detail of a step.
 const FOREIGN: &str = "\u{1}this is the detail of no step\u{1}";
 
@@ -91,32 +92,63 @@ const CLAIMS: &[Claim] = &[
     },
 ];
 
-/// Tries every claim on this wave, and tells each as it is judged. `other` is the same plugin once more, as after a restart.
+/// What a trial came to.
+#[derive(Debug)]
+pub struct Ended {
+    pub judged: Vec<Judged>,
+    /// What is not as it was found, and how it was. None: everything is.
+    pub left: Option<Fault>,
+}
+
+/// Tries every claim on this wave, and tells each as it is judged. `other` is the same plugin once more, as after a restart. When
+/// `interrupted` comes to its end, so does the trial.
 ///
-/// Refused before anything is touched when there is no plan to try. A fault at the end says that the world is not as it was found.
+/// Refused before anything is touched when there is no plan to try.
 pub async fn judge(
     cutover: &dyn Cutover,
     other: &dyn Cutover,
     wave: Context,
     random: Random,
+    mut interrupted: BoxFuture<'_, ()>,
     tell: &mut (dyn FnMut(&Judged) + Send),
-) -> Result<Vec<Judged>, Fault> {
+) -> Result<Ended, Fault> {
     let steps = patiently!(cutover.plan(&wave)).map_err(|fault| fault.while_doing("planning this wave"))?;
-    let trial = Trial { cutover, other, key: format!("transload-kit-{:016x}", random.number()), steps, wave, done: Mutex::default() };
+    let rival = cutover.plan(&towards_nobody(&wave)).await.map_err(|fault| told("plan towards other addresses", &fault));
+    let key = format!("transload-kit-{:016x}", random.number());
+    let trial = Trial { cutover, other, key, keys: AtomicU64::new(0), steps, rival, wave, done: Mutex::default() };
     let found = trial.look().await.map_err(|why| Fault::unavailable(format!("what is there now is not known: {why}")))?;
-    let mut all = Vec::new();
+    let mut judged = Vec::new();
     for (index, claim) in CLAIMS.iter().enumerate() {
-        let tried = (claim.tried)(&trial).await;
+        let (tried, stopped) = tokio::select! {
+            biased;
+            () = &mut interrupted => (Err("not tried to its end: the trial was interrupted".to_owned()), true),
+            tried = (claim.tried)(&trial) => (tried, false),
+        };
         let back = trial.go_back().await;
-        let judged = judged(index + 1, claim.says, claim.because, tried.and_then(|note| back.map(|()| note)));
-        tell(&judged);
-        all.push(judged);
+        let stranded = back.is_err();
+        judged.push(super::judged(index + 1, claim.says, claim.because, tried.and_then(|note| back.map(|()| note))));
+        tell(&judged[index]);
+        // What comes next would begin in another world than the one that was found.
+        if stopped || stranded {
+            break;
+        }
     }
-    match trial.look().await {
-        Ok(now) if now == found => Ok(all),
-        Ok(_) => Err(Fault::corrupt("the trial is over, and what it touched is not as it was found: restore it by hand")),
-        Err(why) => Err(Fault::corrupt(format!("the trial is over, and whether everything is as it was found is not known: {why}"))),
-    }
+    let left = trial.left(&found).await.err().map(Fault::corrupt);
+    Ok(Ended { judged, left })
+}
+
+/// The same wave towards addresses of nobody, kept for examples (RFC 5737, RFC 3849): each a different one, and none of the wave's own.
+fn towards_nobody(wave: &Context) -> Context {
+    let own: BTreeSet<IpAddr> = wave.vms.iter().flat_map(|vm| vm.source_addresses.iter().chain(&vm.target_addresses)).copied().collect();
+    let mut four = (1..=254).map(|last| IpAddr::V4(Ipv4Addr::new(203, 0, 113, last))).filter(|address| !own.contains(address));
+    let six = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, last));
+    let mut six = (1..=u16::MAX).map(six).filter(|address| !own.contains(address));
+    let mut nobody = |address: &IpAddr| match address {
+        IpAddr::V4(_) => four.next().unwrap_or(*address),
+        IpAddr::V6(_) => six.next().unwrap_or(*address),
+    };
+    let mut elsewhere = |vm: &MovedVm| MovedVm { target_addresses: vm.target_addresses.iter().map(&mut nobody).collect(), ..vm.clone() };
+    Context { vms: wave.vms.iter().map(&mut elsewhere).collect(), ..wave.clone() }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,8 +162,11 @@ struct Trial<'a> {
     other: &'a dyn Cutover,
     wave: Context,
     steps: Vec<Step>,
-    /// The idempotency key of every step, made different by its id.
+    /// The plan of somebody else.
+    rival: Result<Vec<Step>, String>,
+    /// Of which the idempotency keys are made, a new one for each thing that is done.
     key: String,
+    keys: AtomicU64,
     /// What a claim did and did not undo yet, with what was there before.
     done: Mutex<Vec<(Step, String)>>,
 }
@@ -162,7 +197,7 @@ impl Trial<'_> {
     }
 
     async fn follows_the_wave(&self) -> Tried {
-        let rival = self.rival_plan().await?;
+        let rival = self.rival.clone()?;
         let ids = |steps: &[Step]| steps.iter().map(|step| step.id.clone()).collect::<Vec<_>>();
         if ids(&rival) != ids(&self.steps) {
             return Err(format!("towards other addresses the steps are {:?}, and here {:?}", ids(&rival), ids(&self.steps)));
@@ -196,9 +231,9 @@ impl Trial<'_> {
 
     async fn applies_once(&self) -> Tried {
         for step in &self.steps {
-            let before = self.apply(step).await?;
+            let (before, key) = self.apply(step).await?;
             let once = self.check(step).await?;
-            let again = patiently!(self.other.apply(step, &before, &self.key_of(step)));
+            let again = patiently!(self.other.apply(step, &before, &key));
             again.map_err(|fault| told(&format!("{} applied again", step.id), &fault))?;
             if self.check(step).await? != once {
                 return Err(format!("{} applied twice is not what it is applied once", step.id));
@@ -209,7 +244,7 @@ impl Trial<'_> {
 
     async fn restores(&self) -> Tried {
         self.all_there().await?;
-        while let Some((step, before)) = self.take_last() {
+        while let Some((step, before)) = self.last() {
             self.undo(&step, &before).await?;
             if self.check(&step).await? != before {
                 return Err(format!("{} was undone, and check sees something else than before it", step.id));
@@ -217,6 +252,7 @@ impl Trial<'_> {
             if self.verify(&step).await? {
                 return Err(format!("{} was undone, and verify says that it is done", step.id));
             }
+            self.forget_last();
         }
         Ok(None)
     }
@@ -230,44 +266,43 @@ impl Trial<'_> {
             }
         }
         self.all_there().await?;
-        while let Some((step, before)) = self.take_last() {
+        while let Some((step, before)) = self.last() {
             self.undo(&step, &before).await?;
             let again = patiently!(self.other.undo(&step, &before));
             again.map_err(|fault| told(&format!("{} undone again", step.id), &fault))?;
             if self.check(&step).await? != before {
                 return Err(format!("{} undone twice is not what was there before", step.id));
             }
+            self.forget_last();
         }
         Ok(None)
     }
 
-    /// The rival's step is done where ours is expected. A step that is the same for both is no rival to itself.
+    /// The rival's step is done where ours is expected. One that is the same for both, or changes another place, is in nobody's way.
     async fn leaves_foreign_changes(&self, way: Way) -> Tried {
-        let rival = self.rival_plan().await?;
-        let mut rivals = 0;
+        let rival = self.rival.clone()?;
+        let mut met = 0;
         for step in &self.steps {
             if let Some(theirs) = rival.iter().find(|theirs| theirs.id == step.id && theirs.detail != step.detail) {
-                rivals += 1;
                 let before = self.check(step).await?;
                 self.apply(theirs).await?;
                 let there = self.check(step).await?;
-                let came = match way {
-                    Way::There => patiently!(self.cutover.apply(step, &before, &self.key_of(step))),
-                    Way::Back => patiently!(self.cutover.undo(step, &before)),
-                };
-                let now = self.check(step).await?;
-                if now != there {
-                    return Err(format!("{} was changed by somebody else, and is not any more what that made of it", step.id));
+                if there != before {
+                    met += 1;
+                    let came = match way {
+                        Way::There => patiently!(self.cutover.apply(step, &before, &self.new_key(step))),
+                        Way::Back => patiently!(self.cutover.undo(step, &before)),
+                    };
+                    if self.check(step).await? != there {
+                        return Err(format!("{} was changed by somebody else, and is not any more what that made of it", step.id));
+                    }
+                    is_refused(step, came, &[FaultKind::Conflict])?;
                 }
-                is_refused(step, came, &[FaultKind::Conflict])?;
                 self.undo_last().await?;
             }
             self.apply(step).await?;
         }
-        match rivals {
-            0 => Err("no step differs towards other addresses, so nobody could be in its way".to_owned()),
-            _ => Ok(None),
-        }
+        Ok((met == 0).then(|| "not tried: towards other addresses no step changes the same place".to_owned()))
     }
 
     async fn knows_its_steps(&self) -> Tried {
@@ -275,7 +310,7 @@ impl Trial<'_> {
             let before = self.check(step).await?;
             let foreign = Step { detail: FOREIGN.to_owned(), ..step.clone() };
             let refusals = &[FaultKind::Invalid, FaultKind::Unsupported];
-            is_refused(step, patiently!(self.cutover.apply(&foreign, &before, &self.key_of(step))), refusals)?;
+            is_refused(step, patiently!(self.cutover.apply(&foreign, &before, &self.new_key(step))), refusals)?;
             is_refused(step, patiently!(self.cutover.undo(&foreign, &before)), refusals)?;
             if self.check(step).await? != before {
                 return Err(format!("{} was refused, and changed what is there all the same", step.id));
@@ -286,19 +321,8 @@ impl Trial<'_> {
 
     // ---- what claims stand on ----
 
-    /// The same wave towards addresses of nobody.
-    async fn rival_plan(&self) -> Result<Vec<Step>, String> {
-        let nobody = |address: &IpAddr| match address {
-            IpAddr::V4(_) => IpAddr::V4(NOBODY_4),
-            IpAddr::V6(_) => IpAddr::V6(NOBODY_6),
-        };
-        let elsewhere = |vm: &MovedVm| MovedVm { target_addresses: vm.target_addresses.iter().map(nobody).collect(), ..vm.clone() };
-        let wave = Context { vms: self.wave.vms.iter().map(elsewhere).collect(), ..self.wave.clone() };
-        self.cutover.plan(&wave).await.map_err(|fault| told("plan towards other addresses", &fault))
-    }
-
-    fn key_of(&self, step: &Step) -> String {
-        format!("{}-{}", self.key, step.id)
+    fn new_key(&self, step: &Step) -> String {
+        format!("{}-{}-{}", self.key, self.keys.fetch_add(1, Ordering::Relaxed), step.id)
     }
 
     async fn check(&self, step: &Step) -> Result<String, String> {
@@ -309,14 +333,14 @@ impl Trial<'_> {
         patiently!(self.cutover.verify(step)).map_err(|fault| told(&format!("verify of {}", step.id), &fault))
     }
 
-    /// Does a step on top of those that are done, and answers what was there before.
-    async fn apply(&self, step: &Step) -> Result<String, String> {
-        let before = self.check(step).await?;
+    /// Does a step on top of those that are done. Answers what was there before, and the key that it was done with.
+    async fn apply(&self, step: &Step) -> Result<(String, String), String> {
+        let (before, key) = (self.check(step).await?, self.new_key(step));
         // Noted first: what fails half-way is gone back from as well.
         self.done.lock().expect("nothing panics while it holds this").push((step.clone(), before.clone()));
-        let applied = patiently!(self.cutover.apply(step, &before, &self.key_of(step)));
+        let applied = patiently!(self.cutover.apply(step, &before, &key));
         applied.map_err(|fault| told(&format!("apply of {}", step.id), &fault))?;
-        Ok(before)
+        Ok((before, key))
     }
 
     async fn undo(&self, step: &Step, before: &str) -> Result<(), String> {
@@ -330,37 +354,53 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn take_last(&self) -> Option<(Step, String)> {
-        self.done.lock().expect("nothing panics while it holds this").pop()
+    fn last(&self) -> Option<(Step, String)> {
+        self.done.lock().expect("nothing panics while it holds this").last().cloned()
+    }
+
+    /// Only when it is seen to be undone.
+    fn forget_last(&self) {
+        self.done.lock().expect("nothing panics while it holds this").pop();
     }
 
     async fn undo_last(&self) -> Result<(), String> {
-        match self.take_last() {
-            Some((step, before)) => self.undo(&step, &before).await,
-            None => Ok(()),
+        let Some((step, before)) = self.last() else { return Ok(()) };
+        self.undo(&step, &before).await.map_err(|why| format!("going back after it failed: {why}"))?;
+        if self.check(&step).await? != before {
+            return Err(format!("going back after it: {} was undone, and check sees something else than before it", step.id));
         }
+        self.forget_last();
+        Ok(())
     }
 
-    /// All that is done is undone, from the last to the first; the first failure is told.
+    /// All that is done is undone, from the last to the first. Where that fails, what is done stays known.
     async fn go_back(&self) -> Result<(), String> {
-        let mut went = Ok(());
-        while let Some((step, before)) = self.take_last() {
-            went = went.and(self.went_back(&step, &before).await);
+        while self.last().is_some() {
+            self.undo_last().await?;
         }
-        went
+        Ok(())
     }
 
-    async fn went_back(&self, step: &Step, before: &str) -> Result<(), String> {
-        self.undo(step, before).await.map_err(|why| format!("going back after it failed: {why}"))?;
-        match self.check(step).await? == before {
+    /// Whether everything is as it was found, after one more try to bring it there.
+    async fn left(&self, found: &[String]) -> Result<(), String> {
+        let _again = self.go_back().await;
+        let now = self.look().await.map_err(|why| format!("whether everything is as it was found is not known: {why}"))?;
+        let differs = self.touched().zip(found.iter().zip(&now)).filter(|(_, (found, now))| found != now);
+        let told: Vec<String> = differs.map(|(step, (found, now))| format!("{} was {found:?} and is {now:?}", step.id)).collect();
+        match told.is_empty() {
             true => Ok(()),
-            false => Err(format!("going back after it: {} was undone, and check sees something else than before it", step.id)),
+            false => Err(format!("what the trial touched is not as it was found; restore it by hand: {}", told.join("; "))),
         }
+    }
+
+    /// The steps of both plans.
+    fn touched(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.rival.iter().flatten())
     }
 
     async fn look(&self) -> Result<Vec<String>, String> {
         let mut seen = Vec::new();
-        for step in &self.steps {
+        for step in self.touched() {
             seen.push(self.check(step).await?);
         }
         Ok(seen)

@@ -52,7 +52,10 @@ async fn the_kit_finds_nothing_in_a_plugin_that_does_all_of_it_right_and_its_bro
     for (misdeed, failed) in [("", &[][..]), ("takes-others-back", &[10, 11][..]), ("asks-in-plan-and-goes-on", &[][..])] {
         let world = World::start().await;
         let (plugin, other) = (world.cutover_that(misdeed).await, world.cutover_that(misdeed).await);
-        let judged = cutover::judge(&plugin, &other, wave(), Random::from_system(), &mut |_| {}).await.unwrap();
+        let never = Box::pin(std::future::pending());
+        let cutover::Ended { judged, left } =
+            cutover::judge(&plugin, &other, wave(), Random::from_system(), never, &mut |_| {}).await.unwrap();
+        assert_eq!(left, None, "{misdeed}");
         let fails: Vec<usize> =
             judged.iter().filter(|judged| matches!(judged.outcome, Outcome::Fails(_))).map(|judged| judged.number).collect();
         assert_eq!(fails, failed, "{misdeed}: {judged:?}");

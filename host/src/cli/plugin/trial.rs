@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use futures::FutureExt;
 
 use super::candidate::{Admitted, Candidate, Unapproved};
 use super::{Failed, print};
@@ -130,8 +131,20 @@ impl Bench<'_> {
         let wave = Wave::read(wave).map_err(|error| Failed::new(2, error.to_string()))?;
         let context = context(&wave, &config.name).map_err(|why| Failed::new(2, why))?;
         let (cutover, other) = (self.host.cutover(&config).await.map_err(not_run)?, self.host.cutover(&config).await.map_err(not_run)?);
-        let judged = kit::cutover::judge(&cutover, &other, context, Random::from_system(), &mut |judged| self.tell(judged)).await;
-        judged.map_err(|fault| broke_off(format!("the trial of cutover {} ended: {}", config.name, fault.message)))
+        let interrupted = async { drop(tokio::signal::ctrl_c().await) };
+        let tried =
+            kit::cutover::judge(&cutover, &other, context, Random::from_system(), interrupted.boxed(), &mut |judged| self.tell(judged))
+                .await;
+        let ended = tried.map_err(|fault| Failed::new(1, format!("the cutover {} cannot be tried: {}", config.name, fault.message)))?;
+        match ended.left {
+            None => Ok(ended.judged),
+            Some(fault) => {
+                if self.json {
+                    print(&ended.judged);
+                }
+                Err(broke_off(fault.message))
+            }
+        }
     }
 
     fn tell(&self, judged: &Judged) {

@@ -189,20 +189,19 @@ fn wave() -> Context {
     Context { wave: "trial".to_owned(), vms: vec![vm("a"), vm("b")], settings: "{}".to_owned() }
 }
 
-async fn judged_with(twist: Twist) -> (Result<Vec<Judged>, Fault>, Names) {
+async fn judged_with(twist: Twist) -> (Ended, Names) {
     let names = Names::new(twist);
     let other = Names { later: true, ..names.clone() };
     let mut told = Vec::new();
-    let judged = judge(&names, &other, wave(), Random::from_seed(1), &mut |judged| told.push(judged.clone())).await;
-    if let Ok(all) = &judged {
-        assert_eq!(told, *all, "each is told as it is judged");
-    }
-    (Ok(told), names)
+    let never = std::future::pending().boxed();
+    let ended = judge(&names, &other, wave(), Random::from_seed(1), never, &mut |judged| told.push(judged.clone())).await.unwrap();
+    assert_eq!(told, ended.judged, "each is told as it is judged");
+    (ended, names)
 }
 
 /// The first claim that fails, and why.
 async fn first_failure(twist: Twist) -> Option<(usize, String)> {
-    let all = judged_with(twist).await.0.unwrap();
+    let all = judged_with(twist).await.0.judged;
     all.into_iter().find_map(|judged| match judged.outcome {
         Outcome::Fails(why) => Some((judged.number, why)),
         _ => None,
@@ -211,8 +210,8 @@ async fn first_failure(twist: Twist) -> Option<(usize, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_all_of_it_right_passes_and_leaves_the_world_as_it_was() {
-    let (judged, names) = judged_with(Twist::None).await;
-    let judged = judged.unwrap();
+    let (Ended { judged, left }, names) = judged_with(Twist::None).await;
+    assert_eq!(left, None);
     assert_eq!(judged.len(), CLAIMS.len());
     assert!(judged.iter().all(|judged| judged.outcome == Outcome::Holds), "{judged:?}");
     assert_eq!(names.shared.lock().unwrap().records, Names::new(Twist::None).shared.lock().unwrap().records);
@@ -243,12 +242,72 @@ async fn each_that_does_one_thing_wrong_fails_at_that_claim() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_restores_almost_everything_is_found_and_the_end_says_that_the_world_is_another() {
-    let names = Names::new(Twist::ForgetsTheTtl);
-    let mut told = Vec::new();
-    let ended = judge(&names, &names.clone(), wave(), Random::from_seed(1), &mut |judged| told.push(judged.clone())).await;
-    assert_eq!(ended.unwrap_err().message, "the trial is over, and what it touched is not as it was found: restore it by hand");
+async fn one_that_restores_almost_everything_ends_the_trial_and_what_is_left_is_named_with_what_it_was() {
+    let (Ended { judged, left }, _) = judged_with(Twist::ForgetsTheTtl).await;
     let why = "going back after it: ttl:b was undone, and check sees something else than before it";
-    let failed: Vec<&Judged> = told.iter().filter(|judged| judged.failed()).collect();
-    assert_eq!((failed[0].number, &failed[0].outcome), (5, &Outcome::Fails(why.to_owned())));
+    let last = judged.last().unwrap();
+    assert_eq!((last.number, &last.outcome), (5, &Outcome::Fails(why.to_owned())));
+    let left = left.unwrap().message;
+    assert!(left.starts_with("what the trial touched is not as it was found; restore it by hand: ttl:"), "{left}");
+    assert!(left.contains("ttl:b was \"3600 192.0.2.1\" and is \"300 192.0.2.1\""), "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_interrupted_goes_back_first() {
+    let names = Names::new(Twist::None);
+    // In the middle of a claim: when something is done.
+    let watched = names.clone();
+    let interrupted = async move {
+        while watched.shared.lock().unwrap().records == Names::new(Twist::None).shared.lock().unwrap().records {
+            tokio::task::yield_now().await;
+        }
+    };
+    let slow = Slow(names.clone());
+    let ended = judge(&slow, &slow, wave(), Random::from_seed(1), interrupted.boxed(), &mut |_| {}).await.unwrap();
+    assert_eq!(ended.left, None);
+    assert_eq!(ended.judged.len(), 5);
+    assert_eq!(ended.judged[4].outcome, Outcome::Fails("not tried to its end: the trial was interrupted".to_owned()));
+    assert_eq!(names.shared.lock().unwrap().records, Names::new(Twist::None).shared.lock().unwrap().records);
+}
+
+/// Lets others have their turn in each call.
+struct Slow(Names);
+
+#[async_trait]
+impl Cutover for Slow {
+    async fn describe(&self) -> Result<CutoverDescription, Fault> {
+        self.0.describe().await
+    }
+
+    async fn plan(&self, context: &Context) -> Result<Vec<Step>, Fault> {
+        self.0.plan(context).await
+    }
+
+    async fn check(&self, step: &Step) -> Result<String, Fault> {
+        tokio::task::yield_now().await;
+        self.0.check(step).await
+    }
+
+    async fn apply(&self, step: &Step, before: &str, key: &str) -> Result<(), Fault> {
+        self.0.apply(step, before, key).await?;
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    async fn verify(&self, step: &Step) -> Result<bool, Fault> {
+        tokio::task::yield_now().await;
+        self.0.verify(step).await
+    }
+
+    async fn undo(&self, step: &Step, before: &str) -> Result<(), Fault> {
+        self.0.undo(step, before).await
+    }
+}
+
+#[test]
+fn nobodys_addresses_are_all_different_and_none_of_the_waves() {
+    let mut wave = wave();
+    wave.vms[0].target_addresses = vec!["203.0.113.1".parse().unwrap(), "192.0.2.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
+    let elsewhere: Vec<String> = towards_nobody(&wave).vms.iter().flat_map(|vm| &vm.target_addresses).map(ToString::to_string).collect();
+    assert_eq!(elsewhere, ["203.0.113.2", "203.0.113.3", "2001:db8:77::1", "203.0.113.4"]);
 }
