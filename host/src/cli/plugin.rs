@@ -15,7 +15,7 @@ use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE};
 use crate::api::socket;
 use crate::api::status::PluginStatus;
 use crate::config::ConfiguredPlugins;
-use crate::wasm::{Approval, Approvals, CodeCache, Package, VendorKey, asks, misfits};
+use crate::wasm::{Approval, Approvals, CodeCache, Package, Setting, VendorKey, asks, misfits};
 
 use super::local;
 use super::print::{bytes, plain};
@@ -65,6 +65,8 @@ struct Found {
     sha256: Option<String>,
     /// What it asks for, one sentence each.
     asks: Vec<String>,
+    /// What may be written under `config`, where its manifest says so.
+    settings: Vec<Setting>,
     signature: Signature,
     approved_at: Option<String>,
     key: Option<String>,
@@ -292,6 +294,7 @@ impl Desk {
             version: None,
             sha256: None,
             asks: Vec::new(),
+            settings: Vec::new(),
             signature: Signature::None,
             approved_at: approval.as_ref().map(|approval| approval.approved_at.to_string()),
             key: pinned.as_ref().map(|key| key.line().to_owned()),
@@ -304,6 +307,7 @@ impl Desk {
                 found.version = Some(package.manifest.version.clone());
                 found.sha256 = Some(package.sha256.clone());
                 found.asks = asks(&package.manifest);
+                found.settings.clone_from(&package.manifest.settings);
                 found.signature = signature(package, key.or(pinned.as_ref()));
                 found.waits = self.approvals.judge(name, package).err().unwrap_or_default();
             }
@@ -331,6 +335,10 @@ impl Desk {
         println!("  signature  {}", plain(&found.signature.to_string()));
         println!("It would");
         found.asks.iter().for_each(|ask| println!("  - {}", plain(ask)));
+        if !found.settings.is_empty() {
+            println!("Its settings, under config");
+        }
+        found.settings.iter().for_each(|setting| println!("  {}", plain(&setting.to_string())));
     }
 
     fn folder(&self, name: &str) -> PathBuf {

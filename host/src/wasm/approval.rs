@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{FolderWish, HttpWish, Limits, Manifest, SecretWish, StreamWish};
+use super::manifest::{FolderWish, HttpWish, Limits, Manifest, SecretWish, StreamWish, is_name};
 use super::package::Package;
 use super::signature::VendorKey;
 use super::words;
@@ -52,6 +52,10 @@ impl Approvals {
     pub fn judge(&self, name: &str, package: &Package) -> Result<(), Vec<String>> {
         if self.0.is_none() {
             return Ok(());
+        }
+        // It becomes a part of a path, and whoever packed this may have chosen it.
+        if !is_name(name) {
+            return Err(vec![format!("{name:?} is no name of a plugin, so nobody can have approved it")]);
         }
         let Some(approval) = self.read(name).map_err(|why| vec![why])? else {
             return Err(vec![format!(

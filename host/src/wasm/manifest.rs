@@ -36,17 +36,25 @@
 //! table = "transload_{config.table}"
 //! reason = "addresses that moved"
 //!
+//! [[setting]]                      # what an operator may write under `config`; without any, the plugin judges it alone
+//! name = "endpoint"
+//! type = "text"                    # text | number | flag | texts | table
+//! required = true
+//! says = "where the store is"
+//!
 //! [limits]                         # all optional; the operator sees them
 //! memory = "64 MiB"
 //! ```
 
 mod reach;
+mod settings;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 pub use self::reach::{FolderWish, NetfilterWish, Protocol, StreamWish, Template, is_table_part};
+pub use self::settings::Setting;
 use super::masking::misleads;
 use crate::config::strict;
 use crate::config::units::{Bytes, Span};
@@ -91,6 +99,9 @@ pub struct Manifest {
     #[serde(default, rename = "folder")]
     pub folders: Vec<FolderWish>,
     pub netfilter: Option<NetfilterWish>,
+    /// What an operator may write under `config`; none: the plugin judges it alone.
+    #[serde(default, rename = "setting")]
+    pub settings: Vec<Setting>,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -186,6 +197,11 @@ impl From<&Limits> for Bounds {
 }
 
 impl Manifest {
+    /// What is wrong with an operator's settings, one sentence each.
+    pub(super) fn misfits(&self, config: &toml::Table) -> Vec<String> {
+        settings::misfits(&self.settings, config)
+    }
+
     /// Says everything that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Manifest, Vec<String>> {
         // First, because what is wrong otherwise is told with words of it.
@@ -196,6 +212,9 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
+        if !is_name(&self.name) {
+            return Err(format!("name {:?} is no name of a plugin: use lower-case letters, digits and hyphens, at most 40", self.name));
+        }
         if self.component.contains('/') || self.component.starts_with('.') {
             return Err(format!("component {:?} must be a file beside the manifest", self.component));
         }
@@ -222,8 +241,14 @@ impl Manifest {
             }
         }
         self.check_reach()?;
+        settings::check(&self.settings)?;
         self.limits.check()
     }
+}
+
+/// It names a folder, and the file of an approval.
+pub fn is_name(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Whoever approves a manifest is shown its words: none of them may hide or repaint others.

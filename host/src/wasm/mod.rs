@@ -55,7 +55,7 @@ pub use code_cache::CodeCache;
 pub use cutover::PluginCutover;
 pub use engine::{PluginHost, misfits};
 pub use installed::{InUse, Installed};
-pub use manifest::{Kind, Limits, Manifest};
+pub use manifest::{Kind, Limits, Manifest, Setting};
 pub use package::Package;
 pub use plugin::PluginRefused;
 pub use signature::VendorKey;

@@ -65,8 +65,8 @@ impl Plugin {
         clock: Arc<dyn Clock>,
         counters: Arc<Counters>,
     ) -> Result<Plugin, Vec<String>> {
-        let grants = Grants::decide(manifest, config, &opened)?;
-        let mut wrong = Vec::new();
+        let mut wrong = manifest.misfits(config);
+        let grants = Grants::decide(manifest, config, &opened).map_err(|more| [std::mem::take(&mut wrong), more].concat())?;
         let mut clients = BTreeMap::new();
         for origin in grants.origins() {
             let written = opened.endpoints.iter().find(|endpoint| endpoint.origin == origin);
