@@ -78,6 +78,8 @@ impl Client {
                 "{origin} did not accept a connection{via} within {} s",
                 self.endpoint.connect_timeout.as_secs()
             )),
+            // Without a cause it would tell itself, and the URL with it.
+            Some(failed) if failed.source().is_none() => Fault::unavailable(format!("the exchange with {origin}{via} failed")),
             Some(failed) if failed.is_connect() => Fault::unavailable(format!("no connection to {origin}{via}: {}", last(error))),
             _ => Fault::unavailable(format!("the connection to {origin}{via} broke: {}", last(error))),
         }

@@ -18,7 +18,8 @@ pub struct Masks(Vec<Zeroizing<String>>);
 impl Masks {
     pub fn of<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Masks {
         let mut forms = Vec::new();
-        for secret in secrets.filter(|secret| secret.expose().len() >= MASKED_BYTES_MIN) {
+        let secrets: Vec<Secret> = secrets.flat_map(|secret| [secret.clone()].into_iter().chain(signature(secret))).collect();
+        for secret in secrets.iter().filter(|secret| secret.expose().len() >= MASKED_BYTES_MIN) {
             for encoding in [Encoding::Raw, Encoding::XmlText, Encoding::JsonString, Encoding::FormValue, Encoding::Base64] {
                 let mut form = Vec::new();
                 // A secret that is no text has no raw, XML or JSON form that a line could hold.
@@ -91,6 +92,25 @@ fn inside_base64(secret: &[u8]) -> impl Iterator<Item = Zeroizing<String>> {
     })
 }
 
+/// Of a secret that is a query, what makes it one: a server may repeat this parameter alone. As it is sent, and decoded.
+fn signature(secret: &Secret) -> Vec<Secret> {
+    let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
+    let value = text.trim().split('&').find_map(|pair| pair.trim_start_matches('?').strip_prefix("sig="));
+    value.into_iter().flat_map(|value| [Secret::new(value), Secret::new(decoded(value))]).collect()
+}
+
+/// `%2B` as `+`. What is not encoded stays.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let hex = behind.get(..2).filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(hex.unwrap_or(first));
+        rest = if hex.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +135,12 @@ mod tests {
                 assert!(left[0].len() <= before.len().div_ceil(3) * 4, "{before}: {shown}");
             }
         }
+    }
+
+    #[test]
+    fn the_signature_of_a_secret_query_is_masked_alone_as_well() {
+        let masks = Masks::of([Secret::new("?sv=2021&sp=rl&sig=a%2Bsecret%3D\n")].iter());
+        assert_eq!(masks.hide("signature a+secret= did not match a%2Bsecret%3D, sp=rl"), "signature … did not match …, sp=rl");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use zeroize::Zeroizing;
 
 use super::bindings::http::{self, Auth};
 use super::bindings::types::Header;
 use super::grants::Grants;
 use crate::model::Fault;
 use crate::net::Origin;
+use crate::secret::Secret;
 
 const URL_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
@@ -63,6 +65,10 @@ impl Grants {
         if !granted {
             return Err(Fault::denied(format!("{method} {path} at {origin} is not granted to this plugin")));
         }
+        let url = match &request.auth {
+            Auth::Query(secret) => with_query(url, secret, self.secret_for(secret, &origin)?)?,
+            _ => url,
+        };
         let mut headers = headers(&request.headers)?;
         if let Some((name, value)) = self.authorization(request.auth, &origin)? {
             if headers.contains_key(&name) {
@@ -75,7 +81,8 @@ impl Grants {
 
     fn authorization(&self, auth: Auth, origin: &Origin) -> Result<Option<(HeaderName, HeaderValue)>, Fault> {
         let (name, text) = match auth {
-            Auth::None => return Ok(None),
+            // A query stands in the URL already.
+            Auth::None | Auth::Query(_) => return Ok(None),
             Auth::Negotiate(_) => {
                 return Err(Fault::unsupported("this host does not offer a negotiated login (Kerberos, NTLM) yet: use another kind"));
             }
@@ -88,12 +95,12 @@ impl Grants {
             }
             Auth::Bearer(secret) => {
                 let token = self.secret_for(&secret, origin)?;
-                (reqwest::header::AUTHORIZATION, zeroize::Zeroizing::new([b"Bearer ", token.expose()].concat()))
+                (reqwest::header::AUTHORIZATION, Zeroizing::new([b"Bearer ", token.expose()].concat()))
             }
             Auth::Header(header) => {
                 let secret = self.secret_for(&header.secret, origin)?;
                 let name = header_name(&header.name)?;
-                (name, zeroize::Zeroizing::new([header.prefix.as_bytes(), secret.expose()].concat()))
+                (name, Zeroizing::new([header.prefix.as_bytes(), secret.expose()].concat()))
             }
         };
         let mut value = HeaderValue::from_bytes(&text)
@@ -102,6 +109,33 @@ impl Grants {
             .ok_or_else(|| Fault::invalid(format!("the secret for the header {name} holds characters that no header can carry")))?;
         value.set_sensitive(true);
         Ok(Some((name, value)))
+    }
+}
+
+/// The URL with a secret behind it. What the secret says is sent as it is, so it must be able to stand there.
+fn with_query(mut url: Url, name: &str, secret: &Secret) -> Result<Url, Fault> {
+    let no_query = || Fault::invalid(format!("the secret {name:?} is no query such as a=b&c=d, percent-encoded"));
+    let text = std::str::from_utf8(secret.expose()).map_err(|_| no_query())?;
+    // Portals hand it out with the question mark.
+    let text = text.trim().trim_start_matches('?');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%=&:/,+;@!$()*".contains(&byte);
+    if text.is_empty() || !text.bytes().all(plain) || text.split('&').any(|pair| !pair.contains('=')) {
+        return Err(no_query());
+    }
+    let names =
+        |query: &str| query.split('&').map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase()).collect::<Vec<_>>();
+    let given = names(url.query().unwrap_or_default());
+    if let Some(twice) = names(text).into_iter().find(|name| given.contains(name)) {
+        return Err(Fault::invalid(format!("the parameter {twice} is given twice: by the plugin and for the secret")));
+    }
+    let query = match url.query() {
+        Some(own) if !own.is_empty() => Zeroizing::new(format!("{own}&{text}")),
+        _ => Zeroizing::new(text.to_owned()),
+    };
+    url.set_query(Some(&query));
+    match url.query() == Some(query.as_str()) {
+        true => Ok(url),
+        false => Err(no_query()),
     }
 }
 

@@ -44,11 +44,17 @@ pub struct Request {
     pub method: Method,
     pub url: String,
     pub headers: Vec<(String, String)>,
+    /// The name of a secret that the host appends to the URL as its query.
+    pub query_secret: Option<String>,
 }
 
 impl Request {
     pub fn new(method: Method, url: impl Into<String>) -> Request {
-        Request { method, url: url.into(), headers: Vec::new() }
+        Request { method, url: url.into(), headers: Vec::new(), query_secret: None }
+    }
+
+    pub fn with_query_secret(self, name: &str) -> Request {
+        Request { query_secret: Some(name.to_owned()), ..self }
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Request {

@@ -85,7 +85,7 @@ pub fn to_request(request: &Request) -> wit::http::Request {
         },
         url: request.url.clone(),
         headers: request.headers.iter().map(|(name, value)| wit::types::Header { name: name.clone(), value: value.clone() }).collect(),
-        auth: wit::http::Auth::None,
+        auth: request.query_secret.clone().map_or(wit::http::Auth::None, wit::http::Auth::Query),
     }
 }
 

@@ -6,7 +6,7 @@ use transload_guest::http::retry_after_ms;
 use transload_guest::words::explained;
 use transload_guest::xml;
 
-use crate::settings::Settings;
+use crate::settings::{Login, Settings};
 
 /// A signature is good for a quarter of an hour on either side of Azure's clock.
 const SKEW_SECONDS_MAX: i64 = 15 * 60;
@@ -89,6 +89,16 @@ impl Refusal {
                 format!("There is no container {container} at {store}: create it, or correct the container's name in the settings.")
             }
             "AuthenticationFailed" | "" if self.is_skewed() => self.clocks.sentence(&store),
+            "AuthenticationFailed" if settings.login == Login::SharedAccess => format!(
+                "{store} refused the shared access signature: check that it is for account {account}, has not ended, and is written as the portal gave it."
+            ),
+            // It is valid, and not for this.
+            "AuthorizationPermissionMismatch"
+            | "AuthorizationResourceTypeMismatch"
+            | "AuthorizationServiceMismatch"
+            | "AuthorizationProtocolMismatch" => format!(
+                "The shared access signature does not let this machine {what} in container {container}: it needs read, add, create, write, delete and list."
+            ),
             "AuthenticationFailed" => format!(
                 "{store} refused the signature of account {account}: check that the account key belongs to it and that nothing between rewrites requests."
             ),

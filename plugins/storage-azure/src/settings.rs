@@ -19,6 +19,17 @@ pub enum Addressing {
     Path,
 }
 
+/// How requests show that they may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Login {
+    /// The secret `account-key` signs each request.
+    #[default]
+    SharedKey,
+    /// The secret `sas` is a shared access signature, which ends at its own time.
+    SharedAccess,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Written {
@@ -29,6 +40,8 @@ struct Written {
     prefix: String,
     #[serde(default)]
     addressing: Addressing,
+    #[serde(default)]
+    login: Login,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +52,7 @@ pub struct Settings {
     /// Empty, or it ends with '/'.
     pub prefix: String,
     pub addressing: Addressing,
+    pub login: Login,
 }
 
 impl Settings {
@@ -56,6 +70,7 @@ impl Settings {
             account: written.account,
             container: written.container,
             addressing: written.addressing,
+            login: written.login,
         })
     }
 }

@@ -8,6 +8,8 @@
 //! ```
 //!
 //! Two of the headers are written by the host and signed here: the body's length, and the range of a GET.
+//!
+//! Or a shared access signature: a query that somebody signed once for many requests. It is a secret, and the host appends it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,9 @@ use crate::ports::AccountKey;
 /// The version of the service that every request asks for: the error code stands in a header since 2017-07-29, one request creates a
 /// blob of 5,000 MiB since 2019-12-12, and a listing marks the names that it had to encode since 2021-02-12.
 pub const VERSION: &str = "2021-12-02";
+
+/// What the operator calls the shared access signature.
+const SHARED_ACCESS: &str = "sas";
 
 /// A request before it is signed.
 pub struct Draft {
@@ -48,8 +53,16 @@ impl Draft {
 pub fn sign(key: &impl AccountKey, account: &str, draft: Draft, now: u64) -> Result<Request, Fault> {
     let draft = draft.header("x-ms-date", &date(now)?).header("x-ms-version", VERSION);
     let signature = STANDARD.encode(key.mac(&string_to_sign(account, &draft))?);
-    let request = Request { method: draft.method, url: draft.target.url(), headers: draft.headers };
-    Ok(request.header("authorization", format!("SharedKey {account}:{signature}")))
+    Ok(request(draft).header("authorization", format!("SharedKey {account}:{signature}")))
+}
+
+/// The request with its version, and the name of the shared access signature that the host writes into its URL.
+pub fn with_shared_access(draft: Draft) -> Request {
+    request(draft.header("x-ms-version", VERSION)).with_query_secret(SHARED_ACCESS)
+}
+
+fn request(draft: Draft) -> Request {
+    Request { headers: draft.headers, ..Request::new(draft.method, draft.target.url()) }
 }
 
 /// The time as HTTP writes it: "Sun, 30 Aug 2015 12:36:00 GMT".

@@ -1,4 +1,4 @@
-//! The six verbs of a sink, each one signed request; a deletion is one for each key.
+//! The six verbs of a sink, each one request that shows that it may; a deletion is one for each key.
 
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{Extent, Method, Request, Response};
@@ -9,8 +9,8 @@ use crate::address::Target;
 use crate::listing;
 use crate::ports::Host;
 use crate::refusal::Refusal;
-use crate::settings::Settings;
-use crate::sign::{Draft, VERSION, sign};
+use crate::settings::{Login, Settings};
+use crate::sign::{Draft, VERSION, sign, with_shared_access};
 
 /// What one Put Blob may carry.
 pub const OBJECT_BYTES_MAX: u64 = 5000 << 20;
@@ -29,7 +29,12 @@ pub struct Store<'a, H: Host> {
 impl<H: Host> Store<'_, H> {
     /// What this is, as the account itself says it.
     pub fn product(&self) -> Result<String, Fault> {
-        let target = Target::account(self.settings).with("restype", "account").with("comp", "properties");
+        // A shared access signature may be of one container alone, which tells of its account as well.
+        let target = match self.settings.login {
+            Login::SharedKey => Target::account(self.settings),
+            Login::SharedAccess => Target::container(self.settings),
+        };
+        let target = target.with("restype", "account").with("comp", "properties");
         let response = self.send(Draft::new(Method::Get, target))?;
         if response.status != 200 {
             return Err(self.refused(&response, "describe the account"));
@@ -148,7 +153,10 @@ impl<H: Host> Store<'_, H> {
     }
 
     fn signed(&self, draft: Draft) -> Result<Request, Fault> {
-        sign(self.host, &self.settings.account, draft, self.host.now())
+        match self.settings.login {
+            Login::SharedKey => sign(self.host, &self.settings.account, draft, self.host.now()),
+            Login::SharedAccess => Ok(with_shared_access(draft)),
+        }
     }
 
     fn refused(&self, response: &Response, what: &str) -> Fault {

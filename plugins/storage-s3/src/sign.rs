@@ -54,7 +54,7 @@ impl Signer<'_> {
         let signature = hex(&secrets.sign_chain(self.secret, b"AWS4", &steps)?);
         let credential = format!("{}/{scope}", self.access_key);
         let value = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}");
-        Ok(Request { method, url: target.url(), headers }.header("authorization", value))
+        Ok(Request { headers, ..Request::new(method, target.url()) }.header("authorization", value))
     }
 }
 

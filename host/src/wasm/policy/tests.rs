@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::model::FaultKind;
-use crate::wasm::grants::HttpGrant;
+use crate::wasm::grants::{HttpGrant, SecretGrant};
 
 fn grants() -> Grants {
     let grant = |origin: &str, methods: &[&str], paths: &[&str]| HttpGrant {
@@ -114,4 +114,36 @@ fn a_secret_that_is_not_granted_stops_the_request() {
     let mut request = request(http::Method::Get, "https://vc.test/folder");
     request.auth = Auth::Bearer("token".to_owned());
     assert_eq!(grants().allow(request).unwrap_err().message, "no secret \"token\" is granted to this plugin");
+}
+
+/// A request whose URL gets this secret for its query.
+fn with_query(secret: &str, url: &str) -> Result<Allowed, Fault> {
+    let grant = SecretGrant { value: Secret::new(secret), origins: vec![Origin::parse("https://vc.test").unwrap()], sign_chain: None };
+    let grants = Grants { secrets: [("sas".to_owned(), grant)].into(), ..grants() };
+    grants.allow(http::Request { auth: Auth::Query("sas".to_owned()), ..request(http::Method::Get, url) })
+}
+
+#[test]
+fn a_secret_query_stands_behind_the_guests_own_exactly_as_it_is() {
+    let secret = "sv=2021-12-02&sp=rl&se=2100-01-01T00%3A00%3A00Z&sig=a%2Bb%2Fc%3D";
+    for (given, url, sent) in [
+        (secret.to_owned(), "https://vc.test/folder", format!("https://vc.test/folder?{secret}")),
+        // As a portal shows it, and as an editor ends a file.
+        (format!("?{secret}\n"), "https://vc.test/folder?comp=list", format!("https://vc.test/folder?comp=list&{secret}")),
+    ] {
+        assert_eq!(with_query(&given, url).unwrap().url.as_str(), sent);
+    }
+}
+
+#[test]
+fn a_secret_that_is_no_query_or_meets_one_of_its_names_is_refused_without_being_shown() {
+    for secret in ["hunter2", "", "a=b c", "a=b#c", "a=b\r\nx: y", "a=\"b\"", "a='b'", "a=b&c", "a=ä", "a=b\\c"] {
+        let fault = with_query(secret, "https://vc.test/folder").unwrap_err();
+        assert_eq!(fault.message, "the secret \"sas\" is no query such as a=b&c=d, percent-encoded", "{secret}");
+    }
+    let twice = with_query("sp=r&sig=hunter2", "https://vc.test/folder?SIG=mine").unwrap_err();
+    assert_eq!(twice.message, "the parameter sig is given twice: by the plugin and for the secret");
+    let elsewhere =
+        grants().allow(http::Request { auth: Auth::Query("sas".to_owned()), ..request(http::Method::Get, "https://vc.test/folder") });
+    assert_eq!(elsewhere.unwrap_err().kind, FaultKind::Denied);
 }
