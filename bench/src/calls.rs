@@ -1,5 +1,6 @@
 //! Part `plugins`: what a plugin costs by itself: until its first answer, for a call, and for bytes that the host moves for it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -16,8 +17,8 @@ use crate::clock::{Watch, median};
 use crate::ends::Line;
 use crate::engine::plain;
 use crate::far::Far;
-use crate::plugin;
 use crate::report::Report;
+use crate::{guests, plugin};
 
 const CALLS: usize = 500;
 /// Fresh instances of a component that is compiled already.
@@ -28,30 +29,31 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let far = Far::start(Line { round_trip: std::time::Duration::ZERO, window: 64 << 20 })?;
     let url = format!("http://{}", far.store);
     arguments.runtime.block_on(async {
-        starts(arguments, report, &url).await?;
+        let place = tempfile::tempdir()?;
+        let s3 = plugin::s3_config(place.path(), &url, "bucket", "", ("AK", "SK"))?.sink;
+        for (language, config) in [("rust", s3)].into_iter().chain(guests::built(place.path())?) {
+            starts(arguments, report, language, &config, &place.path().join("code")).await?;
+        }
         moves(arguments, report, &url).await
     })
 }
 
 /// Cold: compiled. Warm: its code is kept from an earlier start. An instance: what the first call to one takes beyond a call.
-async fn starts(arguments: &Arguments, report: &mut Report, url: &str) -> Result<()> {
-    let place = tempfile::tempdir()?;
-    let config = plugin::s3_config(place.path(), url, "bucket", "", ("AK", "SK"))?;
-    let code = place.path().join("code");
-    first_answer(&config.sink, CodeCache::at(&code)).await?;
+async fn starts(arguments: &Arguments, report: &mut Report, language: &str, config: &PluginConfig, code: &Path) -> Result<()> {
+    first_answer(config, CodeCache::at(code)).await?;
     let (mut cold, mut warm, mut fresh, mut call) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
-        cold.push(first_answer(&config.sink, CodeCache::none()).await?);
-        warm.push(first_answer(&config.sink, CodeCache::at(&code)).await?);
-        let host = host(CodeCache::at(&code))?;
-        let sink = loaded(&host, &config.sink).await?;
+        cold.push(first_answer(config, CodeCache::none()).await?);
+        warm.push(first_answer(config, CodeCache::at(code)).await?);
+        let host = host(CodeCache::at(code))?;
+        let sink = loaded(&host, config).await?;
         let watch = Watch::start();
         for _ in 0..CALLS {
             sink.describe().await.map_err(plain)?;
         }
         call.push(watch.stop().wall / CALLS as f64);
         for _ in 0..FRESH {
-            let sink = loaded(&host, &config.sink).await?;
+            let sink = loaded(&host, config).await?;
             let watch = Watch::start();
             sink.describe().await.map_err(plain)?;
             fresh.push(watch.stop().wall);
@@ -61,7 +63,7 @@ async fn starts(arguments: &Arguments, report: &mut Report, url: &str) -> Result
     let milliseconds = |seconds: f64| (seconds * 1e4).round() / 10.0;
     let microseconds = |seconds: f64| (seconds * 1e6).round();
     report.set(
-        "plugin_rust",
+        &format!("plugin_{language}"),
         json!({
             "cold_start_ms": milliseconds(median(cold)), "warm_start_ms": milliseconds(median(warm)),
             "instance_us": microseconds(fresh - call), "call_us": microseconds(call),

@@ -6,7 +6,7 @@
 //!   scale     52 disks at once, 64 TiB, a million extents: memory that does not grow; each in a process of its own
 //!   line      a source and a store far away, against plain streams
 //!   boundary  what it costs that a sink is a plugin
-//!   plugins   what a plugin costs by itself: its start, a call, bytes moved for it
+//!   plugins   what a plugin costs by itself, in three languages: its start, a call; bytes moved for it
 //!   whole     the real agent: lab vCenter ─▶ S3 ─▶ replica; deltas, and what a cycle costs in which nothing changed
 //!   peers     a raw image into an S3 server, beside restic and rustic; borg, qemu-img and nbdcopy into files
 //! ```
@@ -21,6 +21,7 @@ mod delta;
 mod ends;
 mod engine;
 mod far;
+mod guests;
 mod line;
 mod memory;
 mod peers;

@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::parts::{Install, peers, python};
+use crate::parts::{Install, peers, python, vendors};
 use crate::workspace::Workspace;
 
 /// The tools of this repository.
@@ -139,9 +139,16 @@ fn bench(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
             part.provide(workspace, Install::Missing)?;
         }
     }
+    if chosen("plugins") {
+        for part in [vendors::PYTHON, vendors::JS] {
+            part.provide(workspace, Install::Missing)?;
+        }
+    }
     build::everything(workspace)?;
     let mut command = Command::new(workspace.binary("transload-bench"));
     workspace.tell_where_things_are(&mut command).env("TRANSLOAD_WEED", python::weed(workspace));
+    command.env("TRANSLOAD_COMPONENTIZE_PY", vendors::componentize_py(workspace));
+    command.env("TRANSLOAD_NODE_MODULES", vendors::node_modules(workspace));
     hand_over(command.env("TRANSLOAD_PEERS", peers::folder(workspace)).args(arguments))
 }
 
