@@ -294,6 +294,11 @@ reason = "the objects"
         for (old, new, said) in [
             ("\"the objects\"", "\"\"", "[[http]] \"{config.url}\" needs methods, paths and a reason"),
             ("[\"/\"]", "[\"/a/../b\"]", "path \"/a/../b\" must be a plain prefix that starts with '/'"),
+            (
+                "\"echo\"",
+                "\"/proc/self/cwd/echo\"",
+                "name \"/proc/self/cwd/echo\" is no name of a plugin: use lower-case letters, digits and hyphens, at most 40",
+            ),
             ("\"echo.wasm\"", "\"../echo.wasm\"", "component \"../echo.wasm\" must be a file beside the manifest"),
             ("[\"GET\"]", "[\"TRACE\"]", "method \"TRACE\" is none of GET, HEAD, PUT, POST, DELETE, PATCH"),
             (
