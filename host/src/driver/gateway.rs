@@ -20,7 +20,7 @@ use crate::pipeline::limits::Copies;
 use crate::pipeline::source::Source;
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Reaction, react};
-use crate::policy::vm::{Fact, Session, Step, Urgency, Vm};
+use crate::policy::vm::{Conditions, Fact, Session, Step, Urgency, Vm};
 
 use super::perform;
 
@@ -160,7 +160,8 @@ impl VmTask {
         let now = self.gateway.clock.now();
         let mut wake: Option<Timestamp> = None;
         let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
-        for step in self.ledger.state().next_steps(now, self.session, self.gateway.settings.interval) {
+        let conditions = Conditions { session: self.session, interval: self.gateway.settings.interval };
+        for step in self.ledger.state().next_steps(now, &conditions) {
             match (&step, self.tries.get(&step)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
                 _ if self.under_way.contains(&step) => {}

@@ -96,6 +96,13 @@ pub struct Session {
     pub prepared: bool,
 }
 
+/// What decides with the facts: what this process did already, and what the operator allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conditions {
+    pub session: Session,
+    pub interval: Interval,
+}
+
 /// What to do. Two steps of one answer may run side by side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -147,31 +154,32 @@ pub enum Step {
 }
 
 impl Vm {
-    /// What to do now. Same state and time, same answer.
-    pub fn next_steps(&self, now: Timestamp, session: Session, interval: Interval) -> Vec<Step> {
+    /// What to do now. Same state, time and conditions, same answer.
+    pub fn next_steps(&self, now: Timestamp, conditions: &Conditions) -> Vec<Step> {
         if self.identity.is_none() || self.halted.is_some() {
             return vec![Step::Wait { until: None }];
         }
         if self.epoch.is_none() {
             return vec![Step::TakeOwnership];
         }
-        if !session.owner_checked {
+        if !conditions.session.owner_checked {
             return vec![Step::CheckOwner];
         }
         if self.doubtful && self.cycle.is_none() {
             return vec![Step::LearnPast];
         }
         match &self.cycle {
-            None => self.when_idle(now, session, interval),
-            Some(cycle) => cycle.next_steps(now, session),
+            None => self.when_idle(now, conditions),
+            Some(cycle) => cycle.next_steps(now, conditions.session),
         }
     }
 
-    fn when_idle(&self, now: Timestamp, session: Session, interval: Interval) -> Vec<Step> {
+    fn when_idle(&self, now: Timestamp, conditions: &Conditions) -> Vec<Step> {
+        let session = conditions.session;
         if !session.swept {
             return vec![Step::Sweep];
         }
-        match (self.demand, self.due(interval)) {
+        match (self.demand, self.due(conditions.interval)) {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],

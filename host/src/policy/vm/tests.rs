@@ -13,6 +13,10 @@ fn interval() -> Interval {
     Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(600) }
 }
 
+fn conditions(session: Session) -> Conditions {
+    Conditions { session, interval: interval() }
+}
+
 fn disk() -> DiskId {
     "d".into()
 }
@@ -72,7 +76,7 @@ fn in_order() -> Vec<Fact> {
     let mut facts = vec![Fact::Enrolled { identity, source: "s".into(), name: "n".into(), at: START }];
     vm.apply(facts[0].clone()).unwrap();
     while !matches!(facts.last(), Some(Fact::Applied { .. })) {
-        let steps = vm.next_steps(START, Session { owner_checked: true, swept: true, prepared: true }, interval());
+        let steps = vm.next_steps(START, &conditions(Session { owner_checked: true, swept: true, prepared: true }));
         let fact = success(&vm, &steps[0], START).unwrap();
         vm.apply(fact.clone()).unwrap();
         facts.push(fact);
@@ -115,9 +119,9 @@ fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
     assert!(pauses.is_sorted() && pauses[0] == 5 && pauses[19] == 640, "{pauses:?}");
     vm.demand = Some(Urgency::Demanded);
     let session = Session { owner_checked: true, swept: true, prepared: true };
-    assert_eq!(vm.next_steps(START, session, interval()), [Step::Wait { until: vm.due(interval()) }]);
+    assert_eq!(vm.next_steps(START, &conditions(session)), [Step::Wait { until: vm.due(interval()) }]);
     vm.apply(Fact::Demanded { urgency: Urgency::Demanded, at: START }).unwrap();
-    assert_eq!(vm.next_steps(START, session, interval()), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
+    assert_eq!(vm.next_steps(START, &conditions(session)), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
 }
 
 /// Its history was empty, so the first cycle was due at once: a VM that had been moved for good began to replicate again.
@@ -153,9 +157,9 @@ proptest! {
         for (choice, fault, tries) in choices {
             now = now.checked_add(Duration::from_secs(300)).unwrap();
             let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8 };
-            let steps = vm.next_steps(now, session, interval());
+            let steps = vm.next_steps(now, &conditions(session));
             prop_assert!(!steps.is_empty());
-            prop_assert_eq!(&steps, &vm.next_steps(now, session, interval()));
+            prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));
             let step = &steps[usize::from(choice) % steps.len()];
             let fact = match (choice, step) {
                 (7, Step::AwaitReceipt { .. }) => {
