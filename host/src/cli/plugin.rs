@@ -14,7 +14,7 @@ use crate::api::command::{Command, Reply};
 use crate::api::sentences::{PLUGIN_NEXT, PLUGIN_SAFE};
 use crate::api::socket;
 use crate::api::status::PluginStatus;
-use crate::config::ConfiguredPlugins;
+use crate::config::{ConfiguredPlugins, is_name};
 use crate::wasm::{Approval, Approvals, CodeCache, Package, Setting, VendorKey, asks, misfits};
 
 use super::local;
@@ -348,8 +348,7 @@ impl Desk {
 
 /// A name from the command line becomes part of a path, so it must be a plain one.
 pub(super) fn checked(name: &str) -> Result<&str, Failed> {
-    let plain = !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    match plain {
+    match is_name(name) {
         true => Ok(name),
         false => Err(Failed::new(
             2,

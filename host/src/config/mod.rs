@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use endpoint::EndpointConfig;
-pub use plugin::{Opened, PluginConfig};
+pub use plugin::{Opened, PluginConfig, is_name};
 pub use plugins::ConfiguredPlugins;
 pub use replication::Replication;
 use units::Bytes;

@@ -101,7 +101,7 @@ impl PluginText {
     }
 }
 
-/// Names become parts of object keys and metrics, so they are plain.
-fn is_name(text: &str) -> bool {
+/// Names become parts of paths, object keys and metrics, so they are plain.
+pub fn is_name(text: &str) -> bool {
     (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

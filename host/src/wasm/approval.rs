@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{FolderWish, HttpWish, Limits, Manifest, SecretWish, StreamWish, is_name};
+use super::manifest::{FolderWish, HttpWish, Limits, Manifest, SecretWish, StreamWish};
 use super::package::Package;
 use super::signature::VendorKey;
 use super::words;
-use crate::config::strict;
+use crate::config::{is_name, strict};
 
 /// What an operator said yes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,8 +56,8 @@ use serde::Deserialize;
 pub use self::reach::{FolderWish, NetfilterWish, Protocol, StreamWish, Template, is_table_part};
 pub use self::settings::Setting;
 use super::masking::misleads;
-use crate::config::strict;
 use crate::config::units::{Bytes, Span};
+use crate::config::{is_name, strict};
 
 const METHODS: &[&str] = &["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
 
@@ -244,11 +244,6 @@ impl Manifest {
         settings::check(&self.settings)?;
         self.limits.check()
     }
-}
-
-/// It names a folder, and the file of an approval.
-pub fn is_name(name: &str) -> bool {
-    (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Whoever approves a manifest is shown its words: none of them may hide or repaint others.

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::{Kind, Manifest};
+use crate::config::is_name;
 
 /// What every table's name begins with, so that no other program's is meant.
 const TABLE_PREFIX: &str = "transload_";
@@ -160,8 +161,7 @@ impl Manifest {
 }
 
 fn check_named(what: &str, name: &str, reason: &str, twice: bool) -> Result<(), String> {
-    let plain = (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !plain {
+    if !is_name(name) {
         return Err(format!("{what} {name:?} is no name: use lower-case letters, digits and hyphens, at most 40"));
     }
     if reason.trim().is_empty() {

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::is_name;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Setting {
@@ -88,8 +90,8 @@ impl fmt::Display for Setting {
 pub fn check(settings: &[Setting]) -> Result<(), String> {
     for (index, setting) in settings.iter().enumerate() {
         let Setting { name, kind, required, one_of, default, says } = setting;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            return Err(format!("[[setting]] {name:?} is no name: use lower-case letters, digits and hyphens"));
+        if !is_name(name) {
+            return Err(format!("[[setting]] {name:?} is no name: use lower-case letters, digits and hyphens, at most 40"));
         }
         if settings[..index].iter().any(|other| other.name == *name) {
             return Err(format!("[[setting]] {name:?} is there twice"));
@@ -206,7 +208,7 @@ says = "which hosts"
         for (old, new, said) in [
             ("\"where the store is\"", "\" \"", "[[setting]] \"endpoint\" must say what it is"),
             ("name = \"pages\"", "name = \"endpoint\"", "[[setting]] \"endpoint\" is there twice"),
-            ("\"pages\"", "\"Pages\"", "[[setting]] \"Pages\" is no name: use lower-case letters, digits and hyphens"),
+            ("\"pages\"", "\"Pages\"", "[[setting]] \"Pages\" is no name: use lower-case letters, digits and hyphens, at most 40"),
             (
                 "default = \"path\"",
                 "default = \"paths\"",
