@@ -1,6 +1,6 @@
 //! A cutover: names at a PowerDNS server.
 
-use super::{File, Language};
+use super::File;
 
 pub const COMMON: &[File] = &[
     ("transload.toml", include_str!("../../../../templates/cutover/transload.toml")),
@@ -9,15 +9,7 @@ pub const COMMON: &[File] = &[
     ("wit/deps/transload/cutover.wit", include_str!("../../../../../wit/cutover.wit")),
 ];
 
-pub fn code(language: Language) -> &'static [File] {
-    match language {
-        Language::Rust => RUST,
-        Language::Python => PYTHON,
-        Language::Js => JS,
-    }
-}
-
-const RUST: &[File] = &[
+pub const RUST: &[File] = &[
     ("README.md", include_str!("../../../../templates/cutover-rust/README.md")),
     ("manifest.toml", include_str!("../../../../templates/cutover-rust/manifest.toml")),
     ("src/lib.rs", include_str!("../../../../templates/cutover-rust/src/lib.rs")),
@@ -25,7 +17,7 @@ const RUST: &[File] = &[
     ("src/server.rs", include_str!("../../../../templates/cutover-rust/src/server.rs")),
 ];
 
-const PYTHON: &[File] = &[
+pub const PYTHON: &[File] = &[
     ("README.md", include_str!("../../../../templates/cutover-python/README.md")),
     ("app.py", include_str!("../../../../templates/cutover-python/app.py")),
     ("manifest.toml", include_str!("../../../../templates/cutover-python/manifest.toml")),
@@ -33,7 +25,7 @@ const PYTHON: &[File] = &[
     ("server.py", include_str!("../../../../templates/cutover-python/server.py")),
 ];
 
-const JS: &[File] = &[
+pub const JS: &[File] = &[
     ("README.md", include_str!("../../../../templates/cutover-js/README.md")),
     ("manifest.toml", include_str!("../../../../templates/cutover-js/manifest.toml")),
     ("src/plan.js", include_str!("../../../../templates/cutover-js/src/plan.js")),

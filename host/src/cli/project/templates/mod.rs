@@ -14,10 +14,15 @@ pub type File = (&'static str, &'static str);
 
 /// Every file of a project.
 pub fn of(kind: Kind, language: Language) -> Vec<File> {
-    let (common, own) = match kind {
-        Kind::Sink => (sink::COMMON, sink::code(language)),
-        Kind::Source => (source::COMMON, source::code(language)),
-        Kind::Cutover => (cutover::COMMON, cutover::code(language)),
+    let (common, rust, python, js) = match kind {
+        Kind::Sink => (sink::COMMON, sink::RUST, sink::PYTHON, sink::JS),
+        Kind::Source => (source::COMMON, source::RUST, source::PYTHON, source::JS),
+        Kind::Cutover => (cutover::COMMON, cutover::RUST, cutover::PYTHON, cutover::JS),
+    };
+    let own = match language {
+        Language::Rust => rust,
+        Language::Python => python,
+        Language::Js => js,
     };
     [building(language), CONTRACT, common, own].concat()
 }

@@ -1,6 +1,6 @@
 //! A sink: a store of objects over plain HTTP.
 
-use super::{File, Language};
+use super::File;
 
 pub const COMMON: &[File] = &[
     ("transload.toml", include_str!("../../../../templates/sink/transload.toml")),
@@ -8,15 +8,7 @@ pub const COMMON: &[File] = &[
     ("wit/deps/transload/sink.wit", include_str!("../../../../../wit/sink.wit")),
 ];
 
-pub fn code(language: Language) -> &'static [File] {
-    match language {
-        Language::Rust => RUST,
-        Language::Python => PYTHON,
-        Language::Js => JS,
-    }
-}
-
-const RUST: &[File] = &[
+pub const RUST: &[File] = &[
     ("README.md", include_str!("../../../../templates/sink-rust/README.md")),
     ("manifest.toml", include_str!("../../../../templates/sink-rust/manifest.toml")),
     ("src/answers.rs", include_str!("../../../../templates/sink-rust/src/answers.rs")),
@@ -25,7 +17,7 @@ const RUST: &[File] = &[
     ("src/store.rs", include_str!("../../../../templates/sink-rust/src/store.rs")),
 ];
 
-const PYTHON: &[File] = &[
+pub const PYTHON: &[File] = &[
     ("README.md", include_str!("../../../../templates/sink-python/README.md")),
     ("answers.py", include_str!("../../../../templates/sink-python/answers.py")),
     ("app.py", include_str!("../../../../templates/sink-python/app.py")),
@@ -33,7 +25,7 @@ const PYTHON: &[File] = &[
     ("store.py", include_str!("../../../../templates/sink-python/store.py")),
 ];
 
-const JS: &[File] = &[
+pub const JS: &[File] = &[
     ("README.md", include_str!("../../../../templates/sink-js/README.md")),
     ("manifest.toml", include_str!("../../../../templates/sink-js/manifest.toml")),
     ("src/answers.js", include_str!("../../../../templates/sink-js/src/answers.js")),

@@ -1,6 +1,6 @@
 //! A source: machines that were exported as images into a store of objects.
 
-use super::{File, Language};
+use super::File;
 
 pub const COMMON: &[File] = &[
     ("transload.toml", include_str!("../../../../templates/source/transload.toml")),
@@ -9,15 +9,7 @@ pub const COMMON: &[File] = &[
     ("wit/deps/transload/source.wit", include_str!("../../../../../wit/source.wit")),
 ];
 
-pub fn code(language: Language) -> &'static [File] {
-    match language {
-        Language::Rust => RUST,
-        Language::Python => PYTHON,
-        Language::Js => JS,
-    }
-}
-
-const RUST: &[File] = &[
+pub const RUST: &[File] = &[
     ("README.md", include_str!("../../../../templates/source-rust/README.md")),
     ("manifest.toml", include_str!("../../../../templates/source-rust/manifest.toml")),
     ("src/answers.rs", include_str!("../../../../templates/source-rust/src/answers.rs")),
@@ -28,7 +20,7 @@ const RUST: &[File] = &[
     ("src/snapshots.rs", include_str!("../../../../templates/source-rust/src/snapshots.rs")),
 ];
 
-const PYTHON: &[File] = &[
+pub const PYTHON: &[File] = &[
     ("README.md", include_str!("../../../../templates/source-python/README.md")),
     ("answers.py", include_str!("../../../../templates/source-python/answers.py")),
     ("app.py", include_str!("../../../../templates/source-python/app.py")),
@@ -38,7 +30,7 @@ const PYTHON: &[File] = &[
     ("snapshots.py", include_str!("../../../../templates/source-python/snapshots.py")),
 ];
 
-const JS: &[File] = &[
+pub const JS: &[File] = &[
     ("README.md", include_str!("../../../../templates/source-js/README.md")),
     ("manifest.toml", include_str!("../../../../templates/source-js/manifest.toml")),
     ("src/answers.js", include_str!("../../../../templates/source-js/src/answers.js")),
