@@ -126,11 +126,12 @@ impl PluginHost {
         let opened = config.open().map_err(refused)?;
         let plugin = Plugin::new(&config.name, &package.manifest, &config.config, opened, self.clock.clone(), counters);
         let plugin = Arc::new(plugin.map_err(refused)?.troubled(self.trouble.clone()));
-        plugin.grants().table.iter().try_for_each(|table| self.claim(table, &config.name)).map_err(|why| refused(vec![why]))?;
         let component = self.compile(package.sha256, package.component).await.map_err(|why| refused(vec![why]))?;
         admission::admit(&self.engine, &component, &package.manifest, plugin.grants().into()).map_err(refused)?;
         let linked = || W::link(linker(&self.engine)?.instantiate_pre(&component)?);
         let pre = linked().map_err(|error| refused(vec![format!("its component does not fit the contract: {error:#}")]))?;
+        // Last: what is refused holds no table.
+        plugin.grants().table.iter().try_for_each(|table| self.claim(table, &config.name)).map_err(|why| refused(vec![why]))?;
         Ok(Version {
             control: Instances::new(self.engine.clone(), plugin.clone(), pre.clone()),
             data: Instances::new(self.engine.clone(), plugin.clone(), pre),
