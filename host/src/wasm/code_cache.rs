@@ -66,7 +66,7 @@ impl CodeCache {
     }
 
     /// The component whose bytes have this digest, if this agent compiled it before for the same engine.
-    pub(super) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+    fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
         let place = self.0.as_ref()?;
         let name = name(engine, sha256);
         let kept = std::fs::read(place.folder.join(&name)).ok()?;
@@ -96,7 +96,7 @@ impl CodeCache {
     }
 
     /// Keeps it for the next start. A failure costs time then, and nothing else.
-    pub(super) fn store(&self, engine: &Engine, sha256: &str, component: &Component) {
+    fn store(&self, engine: &Engine, sha256: &str, component: &Component) {
         let Some(place) = &self.0 else { return };
         let name = name(engine, sha256);
         let written = component.serialize().map_err(|error| format!("{error:#}")).and_then(|code| {

@@ -27,44 +27,27 @@ pub trait World: Sized + Send + 'static {
     async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self>;
 }
 
-impl World for source::SourcePlugin {
-    const KIND: Kind = Kind::Source;
-    type Pre = source::SourcePluginPre<InstanceState>;
+/// What is generated for each world is alike but for its names.
+macro_rules! hosted {
+    ($kind:ident: $plugin:path, $pre:path) => {
+        impl World for $plugin {
+            const KIND: Kind = Kind::$kind;
+            type Pre = $pre;
 
-    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
-        source::SourcePluginPre::new(pre)
-    }
+            fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
+                Self::Pre::new(pre)
+            }
 
-    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
-        pre.instantiate_async(store).await
-    }
+            async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
+                pre.instantiate_async(store).await
+            }
+        }
+    };
 }
 
-impl World for sink::SinkPlugin {
-    const KIND: Kind = Kind::Sink;
-    type Pre = sink::SinkPluginPre<InstanceState>;
-
-    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
-        sink::SinkPluginPre::new(pre)
-    }
-
-    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
-        pre.instantiate_async(store).await
-    }
-}
-
-impl World for cutover::CutoverPlugin {
-    const KIND: Kind = Kind::Cutover;
-    type Pre = cutover::CutoverPluginPre<InstanceState>;
-
-    fn link(pre: InstancePre<InstanceState>) -> wasmtime::Result<Self::Pre> {
-        cutover::CutoverPluginPre::new(pre)
-    }
-
-    async fn instantiate(pre: &Self::Pre, store: &mut Store<InstanceState>) -> wasmtime::Result<Self> {
-        pre.instantiate_async(store).await
-    }
-}
+hosted!(Source: source::SourcePlugin, source::SourcePluginPre<InstanceState>);
+hosted!(Sink: sink::SinkPlugin, sink::SinkPluginPre<InstanceState>);
+hosted!(Cutover: cutover::CutoverPlugin, cutover::CutoverPluginPre<InstanceState>);
 
 pub struct Instances<W: World> {
     engine: Engine,
@@ -91,7 +74,7 @@ impl<W: World> Instances<W> {
     }
 
     pub async fn take(&self) -> Result<Live<W>, Fault> {
-        let seat = self.seats.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let seat = self.seat().await;
         let idle = self.idle.lock().expect("no holder of this lock panics").pop();
         let (mut store, world) = match idle {
             Some(ready) => ready,
@@ -104,10 +87,14 @@ impl<W: World> Instances<W> {
 
     /// One that has seen no call: a plan must not follow from what others were asked before.
     pub async fn take_fresh(&self) -> Result<Live<W>, Fault> {
-        let seat = self.seats.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let seat = self.seat().await;
         let (store, world) = self.fresh().await?;
         self.plugin.counters().call();
         Ok(Live { store, world, _seat: seat })
+    }
+
+    async fn seat(&self) -> OwnedSemaphorePermit {
+        self.seats.clone().acquire_owned().await.expect("this semaphore is never closed")
     }
 
     async fn fresh(&self) -> Result<(Store<InstanceState>, W), Fault> {
