@@ -3,7 +3,10 @@
 use e2e::names::{API_KEY, Names};
 use e2e::setup::secret_file;
 
-use super::Project;
+use e2e::{Agent, MIB, Site, parts};
+use serde_json::Value;
+
+use super::{Project, copy};
 
 const CLAIMS: usize = 11;
 const ASKS: &str = "(reads and replaces address records of the zone)";
@@ -16,6 +19,52 @@ fn holds_every_claim(project: &Project, names: &Names) {
     assert_eq!(names.records("www"), ["www.example.test 3600 IN A 192.0.2.10"], "the zone is as it was");
 }
 
+/// Beside source and store: it is tried before the start, listed while the agent runs, and another version takes over.
+async fn belongs_to_an_agent(project: &Project, names: &Names) {
+    let site = Site::small(8 * MIB, 100_000).await;
+    let mut setup = site.setup(&[]);
+    let plugins = setup.folder.join("plugins");
+    for name in ["vmware-cbt", "storage-s3"] {
+        copy(&parts::plugins().join(name), &plugins.join(name), &format!("{name}.wasm"));
+    }
+    project.install(&plugins);
+    let key = secret_file(&setup.folder.join("api.key"), API_KEY);
+    let whole = setup.text().replace(&parts::plugins().display().to_string(), &plugins.display().to_string());
+    let cutover = |key: &str| {
+        format!(
+            "[[cutover]]\nname = \"dns\"\nplugin = \"my-dns\"\nsecrets = {{ api-key = {key:?} }}\nconfig = {{ endpoint = \"{api}\", zone = \
+             \"example.test\" }}\n[[cutover.endpoint]]\norigin = \"{api}\"\nplaintext = true\n",
+            api = names.api
+        )
+    };
+    let wrong = secret_file(&setup.folder.join("wrong.key"), "of another server");
+    setup.whole = Some(format!("{whole}{}", cutover(&wrong.display().to_string())));
+    let failed = setup.check().failed_steps();
+    assert!(failed.len() == 1 && failed[0].starts_with("dns: log in: The name server did not say what it is: status 401"), "{failed:?}");
+    setup.whole = Some(format!("{whole}{}", cutover(&key.display().to_string())));
+    let checked = setup.check();
+    assert_eq!(checked.failed_steps(), Vec::<String>::new());
+    assert!(checked.out.contains("PowerDNS authoritative "), "{checked:?}");
+
+    let _agent = Agent::start(&setup).await;
+    let manifest = plugins.join("my-dns/manifest.toml");
+    for version in ["0.1.0", "0.2.0"] {
+        let text = std::fs::read_to_string(&manifest).unwrap().replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
+        std::fs::write(&manifest, text).unwrap();
+        assert_eq!(setup.run(&["plugin", "approve", "my-dns"]).code, 0);
+        let runs = |listed: &Value| {
+            let found = listed.as_array().unwrap().iter().find(|found| found["name"] == "my-dns").unwrap();
+            found["running"][0]["name"] == "dns" && found["running"][0]["version"] == version
+        };
+        let mut tries = 0;
+        while !runs(&setup.run(&["plugin", "list", "--json"]).json()) {
+            tries += 1;
+            assert!(tries < 300, "{version} does not run: {}", setup.run(&["plugin", "list"]).out);
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_cutover_in_rust_builds_holds_every_claim_and_says_what_keeps_it_from_it() {
     let place = tempfile::tempdir().unwrap();
@@ -23,6 +72,7 @@ async fn a_new_cutover_in_rust_builds_holds_every_claim_and_says_what_keeps_it_f
     let project = Project::in_rust(place.path(), "cutover");
     holds_every_claim(&project, &names);
     project.holds(CLAIMS, &[WAVE, &["--faults"]].concat());
+    belongs_to_an_agent(&project, &names).await;
 
     // What the wave says is planned, or refused before anything is touched.
     project.edit("wave.toml", "web01 = [", "web02 = [");
