@@ -1,6 +1,6 @@
 //! What one configured plugin may reach: the manifest's wishes, filled in and approved by the operator's configuration.
 //!
-//! An origin that is made of configured values is approved by them. One that the manifest spells out itself is approved by an
+//! An origin whose host ends with a configured value is approved by it. One that the manifest spells out itself is approved by an
 //! `[[endpoint]]` that the operator wrote for it. A secret is approved by its file. Connections, folders and the table are in `reach`.
 
 mod reach;

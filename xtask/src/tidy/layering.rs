@@ -48,7 +48,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         module: "driver",
-        uses: &["policy", "journal", "pipeline", "receiver", "cutover", "log", "model", "clock", "random", "cpu", "files"],
+        uses: &["policy", "journal", "pipeline", "receiver", "log", "model", "clock", "random", "cpu", "files"],
         because: "it orders effects; plugins, sockets and settings come in behind traits, so that a simulation can be them",
     },
     Row { module: "cutover", uses: &["model"], because: "what moves names and traffic comes in behind a trait" },
