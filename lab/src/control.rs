@@ -2,7 +2,7 @@
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `GET /vms` `/snapshots` `/digests` `/counters` `/knobs` `/objects` | | what the library says |
+//! | `GET /vms` `/snapshots` `/digests` `/counters` `/load` `/knobs` `/objects` | | what the library says |
 //! | `POST /knob` | `{"vcenter": {…}, "s3": {…}}`, a part of the knobs | the knobs as they are now |
 //! | `POST /vm` | a `VmSpec` | `{"vm"}` |
 //! | `POST /write` | `{"vm", "disk", "offset", "base64"}` | `{}` |
@@ -74,6 +74,7 @@ async fn look(lab: &Lab, path: &str) -> Result<Value> {
         }
         "/digests" => json!(vcenter.digests().await),
         "/counters" => json!({ "vcenter": vcenter.counters(), "s3": lab.s3().counters() }),
+        "/load" => json!(vcenter.load()),
         "/knobs" => knobs(lab),
         "/objects" => json!(lab.s3().list_objects("")?),
         _ => bail!("there is nothing to see at {path}"),

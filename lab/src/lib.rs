@@ -15,6 +15,7 @@
 mod certificate;
 mod control;
 mod disk;
+mod fleet;
 mod guest;
 mod population;
 pub mod s3;
@@ -25,6 +26,7 @@ mod vmdk;
 
 pub use control::ControlServer;
 pub use disk::sparse_digest;
+pub use fleet::{FLEET_VMS, fleet_disks, fleet_options, fleet_vm, populate_fleet};
 pub use guest::Workload;
 pub use population::{Size, populate};
 

@@ -2,6 +2,7 @@
 
 use super::inventory::{Power, State};
 use super::knobs::Spoil;
+use super::load::{Read, Reading};
 use super::{Datacentre, properties, session};
 use crate::disk::Layer;
 use crate::server::{Answer, Body, BoxError, Hangup, body, text};
@@ -17,13 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PIECE_BYTES: u64 = 256 * 1024;
+/// A shorter GET is a probe, and counts as no reading of a disk.
+const READ_BYTES_MIN: u64 = 64 * 1024;
 
 /// What a path leads to.
 enum Target {
     /// A small text, made on the spot.
     Descriptor(String),
     /// A base file; `locked` while a running VM keeps it open for writing.
-    Content { layer: Arc<Layer>, locked: bool },
+    Content { layer: Arc<Layer>, locked: bool, read: Read },
     /// A redo log. The lab's own format is not VMware's, so it is not shown to anyone.
     RedoLog,
 }
@@ -53,7 +56,9 @@ pub(super) async fn answer(centre: &Arc<Datacentre>, request: http::Request<Inco
         Target::Descriptor(content) => Ok(whole(&content, head)),
         Target::RedoLog => Ok(text(StatusCode::NOT_IMPLEMENTED, "the lab has no real redo log format")),
         Target::Content { locked: true, .. } => Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error: the file is locked")),
-        Target::Content { layer, locked: false } => content(centre, &layer, request.headers(), head, knobs.folder_ignores_range),
+        Target::Content { layer, locked: false, read } => {
+            content(centre, &layer, request.headers(), head, knobs.folder_ignores_range, read)
+        }
     }
 }
 
@@ -107,7 +112,8 @@ fn find(state: &State, uri: &http::Uri, locks_running: bool) -> Result<Target, S
                 if layer.content_name() == path {
                     let written = Arc::ptr_eq(layer, disk.chain.top());
                     let locked = vm.power == Power::On && (written || locks_running) || vm.merging;
-                    return Ok(Target::Content { layer: layer.clone(), locked });
+                    let read = Read { vm: vm.id.clone(), host: vm.host.clone(), disk: disk.key };
+                    return Ok(Target::Content { layer: layer.clone(), locked, read });
                 }
             }
         }
@@ -160,7 +166,7 @@ fn descriptor(layer: &Layer, below: Option<&Layer>, capacity: u64, uuid: &str) -
     )
 }
 
-fn content(centre: &Arc<Datacentre>, layer: &Layer, headers: &HeaderMap, head: bool, ignores_range: bool) -> Answer {
+fn content(centre: &Arc<Datacentre>, layer: &Layer, headers: &HeaderMap, head: bool, ignores_range: bool, read: Read) -> Answer {
     let Ok(file) = layer.reopen() else { return Ok(text(StatusCode::NOT_FOUND, "the file is gone")) };
     let Ok(length) = file.metadata().map(|metadata| metadata.len()) else { return Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "")) };
     let asked = headers.get(header::RANGE).filter(|_| !ignores_range && !head);
@@ -176,7 +182,8 @@ fn content(centre: &Arc<Datacentre>, layer: &Layer, headers: &HeaderMap, head: b
         _ => {}
     }
     let size = range.end - range.start;
-    let mut response = Response::new(if head { body("") } else { stream(centre.clone(), file, range.clone(), spoil) });
+    let reading = (!head && size >= READ_BYTES_MIN).then(|| Reading::begin(centre.clone(), read));
+    let mut response = Response::new(if head { body("") } else { stream(centre.clone(), file, range.clone(), spoil, reading) });
     *response.status_mut() = status;
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
@@ -210,13 +217,15 @@ fn parse_range(value: &HeaderValue, length: u64) -> Option<Range<u64>> {
     (range.start < range.end).then_some(range)
 }
 
-fn stream(centre: Arc<Datacentre>, file: File, range: Range<u64>, spoil: Option<Spoil>) -> Body {
+fn stream(centre: Arc<Datacentre>, file: File, range: Range<u64>, spoil: Option<Spoil>, reading: Option<Reading>) -> Body {
     let file = Arc::new(file);
+    let reading = Arc::new(reading);
     let middle = range.start + (range.end - range.start) / 2;
     let pieces = futures::stream::try_unfold(range.start, move |position| {
-        let (centre, file) = (centre.clone(), file.clone());
+        let (centre, file, reading) = (centre.clone(), file.clone(), reading.clone());
         let end = (position + PIECE_BYTES).min(range.end);
         async move {
+            let _counted_until_the_end = &reading;
             if position >= end {
                 return Ok::<_, BoxError>(None);
             }

@@ -2,6 +2,7 @@
 
 use super::inventory::{Counters, DigestRecord, Power, Vm};
 use super::knobs::Knobs;
+use super::load::LoadView;
 use super::specification::{DiskSpec, VmSpec};
 use super::{Datacentre, digests, machines, snapshots};
 use crate::disk::{SECTOR, Tracker};
@@ -103,6 +104,12 @@ impl VCenter {
     pub fn counters(&self) -> Counters {
         let state = self.centre.state();
         Counters { sessions_live: state.sessions.live() as u64, ..state.counters.clone() }
+    }
+
+    /// What was read and frozen at one time, as this vCenter saw it.
+    pub fn load(&self) -> LoadView {
+        let state = self.centre.state();
+        state.load.view(&state)
     }
 
     /// Creates a VM and builds its disks. Answers its moref.

@@ -2,6 +2,7 @@
 
 use super::collector::Continuation;
 use super::lease::Lease;
+use super::load::Load;
 use super::session::Sessions;
 use super::task::Task;
 use super::updates::Watch;
@@ -24,13 +25,13 @@ pub(super) mod fixed {
     pub const DATASTORE_FOLDER: &str = "group-s6";
     pub const NETWORK_FOLDER: &str = "group-n7";
     pub const CLUSTER: &str = "domain-c8";
-    pub const HOSTS: [(&str, &str); 2] = [("host-9", "esx-a.lab.test"), ("host-10", "esx-b.lab.test")];
     pub const POOL: &str = "resgroup-11";
     pub const NETWORK: &str = "network-12";
 }
 
 pub(super) struct State {
     pub vms: BTreeMap<String, Vm>,
+    pub hosts: Vec<Host>,
     pub datastores: Vec<Datastore>,
     pub names: Names,
     pub tasks: BTreeMap<String, Task>,
@@ -44,6 +45,7 @@ pub(super) struct State {
     pub sessions: Sessions,
     pub digests: Vec<DigestRecord>,
     pub counters: Counters,
+    pub load: Load,
     pub random: ChaCha8Rng,
     next_number: u64,
 }
@@ -52,6 +54,11 @@ pub(super) struct State {
 pub(super) struct Names {
     pub datacenter_folder: Option<String>,
     pub datacenter: String,
+}
+
+pub(super) struct Host {
+    pub id: String,
+    pub name: String,
 }
 
 pub(super) struct Datastore {
@@ -67,7 +74,8 @@ pub(super) struct Vm {
     /// Its folder on its datastore.
     pub directory: String,
     pub datastore: String,
-    pub host: &'static str,
+    /// Its host's moref.
+    pub host: String,
     pub bios_uuid: String,
     pub instance_uuid: String,
     pub guest_id: String,
@@ -173,9 +181,10 @@ pub struct Counters {
 }
 
 impl State {
-    pub fn new(names: Names, datastores: Vec<Datastore>, random: ChaCha8Rng) -> State {
+    pub fn new(names: Names, hosts: Vec<Host>, datastores: Vec<Datastore>, random: ChaCha8Rng) -> State {
         State {
             vms: BTreeMap::new(),
+            hosts,
             datastores,
             names,
             tasks: BTreeMap::new(),
@@ -187,6 +196,7 @@ impl State {
             sessions: Sessions::default(),
             digests: Vec::new(),
             counters: Counters::default(),
+            load: Load::default(),
             random,
             next_number: 1000,
         }

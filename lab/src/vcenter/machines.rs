@@ -1,7 +1,7 @@
 //! Creating VMs and disks, changing their hardware, and switching them on and off.
 
 use super::Datacentre;
-use super::inventory::{Disk, Power, Vm, fixed};
+use super::inventory::{Disk, Power, Vm};
 use super::specification::{DiskSpec, VmSpec};
 use crate::disk::{Chain, Layer, SECTOR, Tracker, content_name, create_sparse};
 use crate::guest;
@@ -35,6 +35,11 @@ fn empty(centre: &Datacentre, spec: &VmSpec) -> Result<Vm> {
     let mut state = centre.state();
     ensure!(state.datastore(&spec.datastore).is_some(), "there is no datastore {}", spec.datastore);
     let number = state.next_number();
+    let host = match &spec.host {
+        None => state.hosts.get(number as usize % state.hosts.len().max(1)),
+        Some(name) => state.hosts.iter().find(|host| host.name == *name),
+    };
+    let host = host.with_context(|| format!("there is no host {}", spec.host.as_deref().unwrap_or("at all")))?.id.clone();
     let mac: [u8; 3] = state.random_bytes();
     let twins = state.vms.values().filter(|vm| vm.name == spec.name && vm.datastore == spec.datastore).count();
     // A second VM of the same name gets a folder with a number, as vCenter does.
@@ -44,7 +49,7 @@ fn empty(centre: &Datacentre, spec: &VmSpec) -> Result<Vm> {
         name: spec.name.clone(),
         directory,
         datastore: spec.datastore.clone(),
-        host: fixed::HOSTS[number as usize % fixed::HOSTS.len()].0,
+        host,
         bios_uuid: spec.bios_uuid.clone().unwrap_or_else(|| state.uuid()),
         instance_uuid: state.uuid(),
         guest_id: spec.guest_id.clone(),

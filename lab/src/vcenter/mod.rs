@@ -20,6 +20,7 @@ mod handle;
 mod inventory;
 mod knobs;
 mod lease;
+mod load;
 mod machines;
 mod methods;
 mod nfc;
@@ -34,6 +35,7 @@ mod updates;
 pub use handle::{DiskView, SnapshotView, VCenter, VmView};
 pub use inventory::{Counters, DigestRecord};
 pub use knobs::{FolderFault, Knobs, Spoil, TaskFault};
+pub use load::{DatastoreLoad, HostLoad, LoadView, VmLoad};
 pub use specification::{DatastoreSpec, DiskSpec, VCenterOptions, VmSpec};
 
 use crate::server::{Answer, Service, text};
@@ -41,7 +43,7 @@ use crate::soap::{Fault, Moref};
 use anyhow::Result;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
-use inventory::{Datastore, Names, State};
+use inventory::{Datastore, Host, Names, State};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use session::Session;
@@ -70,7 +72,9 @@ impl Datacentre {
             });
         }
         let names = Names { datacenter_folder: options.datacenter_folder.clone(), datacenter: options.datacenter.clone() };
-        let state = State::new(names, datastores, ChaCha8Rng::seed_from_u64(options.seed));
+        let host = |(number, name): (usize, &String)| Host { id: format!("host-{}", 9 + number), name: name.clone() };
+        let hosts = options.hosts.iter().enumerate().map(host).collect();
+        let state = State::new(names, hosts, datastores, ChaCha8Rng::seed_from_u64(options.seed));
         Ok(Datacentre { options, directory: directory.to_owned(), state: Mutex::new(state), knobs: Mutex::default() })
     }
 

@@ -26,10 +26,12 @@ pub(super) async fn create(
         let directory = centre.datastore_directory(&vm.datastore);
         let redo_number = vm.next_redo_log;
         vm.next_redo_log += 1;
+        let datastore = vm.datastore.clone();
         let mut disks = Vec::new();
         for disk in vm.disks.iter_mut().filter(|disk| disk.mode == "persistent") {
             disks.push(freeze(disk, redo_number, &directory).map_err(Fault::lab)?);
         }
+        let frozen = disks.len();
         vm.snapshots.push(Snapshot {
             id: id.clone(),
             number: number as i32,
@@ -41,6 +43,7 @@ pub(super) async fn create(
             disks,
         });
         state.counters.snapshots_created += 1;
+        state.load.snapshot_taken(&vm_id, &datastore, frozen);
         id
     };
     if centre.options.digest_every_snapshot {
@@ -109,12 +112,15 @@ pub(super) async fn remove(
 ) -> Result<Option<Moref>, Fault> {
     let gate = centre.gate(&vm_id)?;
     let _exclusive = gate.write_owned().await;
+    let (gone, place_of): (usize, String);
     {
         let mut state = centre.state();
         let vm = state.vms.get_mut(&vm_id).ok_or_else(|| Fault::not_found(&vm_id))?;
         let place = vm.snapshots.iter().position(|known| known.id == snapshot).ok_or_else(|| Fault::not_found(&snapshot))?;
+        let datastore = vm.datastore.clone();
         let last = if children == Children::Remove { vm.snapshots.len() } else { place + 1 };
-        vm.snapshots.drain(place..last);
+        gone = vm.snapshots.drain(place..last).map(|snapshot| snapshot.disks.len()).sum();
+        place_of = datastore;
         state.counters.snapshots_removed += (last - place) as u64;
     }
     if merge == Merge::Later || centre.with_knobs(|knobs| knobs.consolidation_fails) {
@@ -123,6 +129,8 @@ pub(super) async fn remove(
     } else {
         merge_all(&centre, &vm_id).await?;
     }
+    // Its redo logs are there until they are merged.
+    centre.state().load.snapshots_gone(&vm_id, &place_of, gone);
     centre.stun(&vm_id)?;
     Ok(None)
 }

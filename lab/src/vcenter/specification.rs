@@ -11,6 +11,8 @@ pub struct VCenterOptions {
     pub datacenter_folder: Option<String>,
     /// The default needs double encoding in `/folder` addresses.
     pub datacenter: String,
+    /// Their names, in the order of their morefs.
+    pub hosts: Vec<String>,
     pub datastores: Vec<DatastoreSpec>,
     /// Compute the digest of every snapshot right when it is taken.
     pub digest_every_snapshot: bool,
@@ -34,6 +36,7 @@ impl Default for VCenterOptions {
             password: "lab & <secret>".into(), // Needs escaping in XML, on purpose.
             datacenter_folder: Some("Site A".into()),
             datacenter: "Lab DC #1".into(),
+            hosts: vec!["esx-a.lab.test".into(), "esx-b.lab.test".into()],
             datastores: vec![datastore("SSD pool 01", "VMFS"), datastore("nfs-02", "NFS")],
             digest_every_snapshot: false,
             seed: 1,
@@ -48,6 +51,9 @@ pub struct VmSpec {
     pub name: String,
     #[serde(default = "defaults::datastore")]
     pub datastore: String,
+    /// The name of its host; none: one after the other.
+    #[serde(default)]
+    pub host: Option<String>,
     #[serde(default = "defaults::guest_id")]
     pub guest_id: String,
     /// `bios` or `efi`.
@@ -101,6 +107,7 @@ impl VmSpec {
         VmSpec {
             name: name.to_owned(),
             datastore: defaults::datastore(),
+            host: None,
             guest_id: defaults::guest_id(),
             firmware: defaults::firmware(),
             secure_boot: false,

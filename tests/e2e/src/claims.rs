@@ -9,7 +9,7 @@ use crate::agent::{Agent, text};
 use crate::site::Site;
 
 /// The cycle in the name of a snapshot of ours: `transload-<store>-<vm>-<cycle>.<attempt>-<random>`.
-fn cycle_of(snapshot: &str) -> Option<u64> {
+pub fn cycle_of(snapshot: &str) -> Option<u64> {
     snapshot.strip_prefix("transload-")?.split('-').nth(2)?.split('.').next()?.parse().ok()
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lab::vcenter::{DiskSpec, VmSpec};
+use lab::vcenter::{DiskSpec, VCenterOptions, VmSpec};
 use lab::{Lab, LabOptions, Workload};
 use tempfile::TempDir;
 
@@ -27,10 +27,20 @@ impl Site {
         Site::start(false).await.taking(vms).await
     }
 
+    /// The fleet: 301 VMs on 12 hosts and 8 datastores, with disks of so many bytes.
+    pub async fn fleet(disk_bytes: u64) -> Site {
+        let site = Site::start_as(VCenterOptions { digest_every_snapshot: true, ..lab::fleet_options() }).await;
+        lab::populate_fleet(site.lab.vcenter(), disk_bytes).await.expect("the lab takes the fleet");
+        site
+    }
+
     async fn start(digest_every_snapshot: bool) -> Site {
+        Site::start_as(VCenterOptions { digest_every_snapshot, ..VCenterOptions::default() }).await
+    }
+
+    async fn start_as(vcenter: VCenterOptions) -> Site {
         let folder = tempfile::tempdir().expect("there is room for a test");
-        let mut options = LabOptions::new(folder.path().join("lab"));
-        options.vcenter.digest_every_snapshot = digest_every_snapshot;
+        let options = LabOptions { vcenter, ..LabOptions::new(folder.path().join("lab")) };
         let lab = Lab::start(options).await.expect("the lab starts");
         std::fs::write(folder.path().join("ca.pem"), lab.authority_pem()).expect("the site can be written");
         Site { lab, folder }

@@ -23,8 +23,8 @@ fn fixed_tree(state: &State) -> Vec<(Moref, Option<Moref>, String)> {
     }
     tree.push((cluster.clone(), Some(folder(fixed::HOST_FOLDER)), "Lab Cluster".to_owned()));
     tree.push((Moref::new("ResourcePool", fixed::POOL), Some(cluster.clone()), "Resources".to_owned()));
-    for (id, name) in fixed::HOSTS {
-        tree.push((Moref::new("HostSystem", id), Some(cluster.clone()), name.to_owned()));
+    for host in &state.hosts {
+        tree.push((Moref::new("HostSystem", &host.id), Some(cluster.clone()), host.name.clone()));
     }
     tree.push((Moref::new("Network", fixed::NETWORK), Some(folder(fixed::NETWORK_FOLDER)), "VM Network".to_owned()));
     tree

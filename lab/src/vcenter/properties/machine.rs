@@ -79,7 +79,7 @@ fn config(vm: &Vm, hardware: Object) -> Object {
 
 fn runtime(vm: &Vm) -> Object {
     Object::new("VirtualMachineRuntimeInfo")
-        .with("host", Moref::new("HostSystem", vm.host))
+        .with("host", Moref::new("HostSystem", &vm.host))
         .with("connectionState", Value::Enum("VirtualMachineConnectionState", "connected".into()))
         .with("powerState", vm.power.value())
         .with("toolsInstallerMounted", false)

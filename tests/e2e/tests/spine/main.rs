@@ -6,6 +6,7 @@ mod demo;
 mod dialects;
 mod faults;
 mod first_use;
+mod fleet;
 mod kills;
 mod lost;
 mod network;

@@ -1,0 +1,106 @@
+//! A whole fleet under limits: the lab's own counters say that none was exceeded, and its own digests that every replica is right.
+
+use std::time::Duration;
+
+use e2e::agent::text;
+use e2e::claims::disk_id;
+use e2e::{Agent, MIB, Setup, Site, parts};
+use lab::vcenter::LoadView;
+use lab::{FLEET_VMS, fleet_disks, fleet_vm};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// What the configuration and the source say.
+const VMS_MAX: usize = 300;
+const DISKS_MAX: usize = 52;
+const DISKS_PER_HOST_MAX: usize = 8;
+const SNAPSHOTS_PER_DATASTORE_MAX: usize = 15;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_of_300_is_replicated_under_its_limits_and_the_301st_waits_by_name() {
+    let (disk_bytes, patience) = if parts::long() { (4 * MIB, 3600) } else { (MIB, 600) };
+    let site = Site::fleet(disk_bytes).await;
+    // Slow enough that disks are read beside each other and limits bind.
+    site.lab.vcenter().set_knobs(|knobs| knobs.folder_latency_milliseconds = 40);
+    let setup = Setup { vms: (0..FLEET_VMS).map(fleet_vm).collect(), ..site.setup(&[]) };
+    let began = Instant::now();
+    let agent = Agent::start(&setup).await;
+
+    let mut named: Vec<String> = Vec::new();
+    let vms = loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let vms = agent.status()["vms"].as_array().expect("the status lists VMs").clone();
+        for vm in vms.iter().filter(|vm| !vm["waiting"].is_null()) {
+            named.push(text(&vm["state"]).to_owned());
+        }
+        let ready = vms.iter().filter(|vm| vm["point"]["cycle"].as_u64() >= Some(2) && vm["cycle"].is_null()).count();
+        if ready >= VMS_MAX {
+            break vms;
+        }
+        let shown = || vms.iter().map(|vm| format!("{}: {}", text(&vm["name"]), text(&vm["state"]))).collect::<Vec<_>>().join("\n");
+        assert!(began.elapsed().as_secs() < patience, "{ready} are ready after {:?}:\n{}", began.elapsed(), shown());
+    };
+    println!("{VMS_MAX} VMs had an initial and a delta after {:.0?}", began.elapsed());
+
+    let one_too_many = fleet_vm(FLEET_VMS - 1);
+    let left_over: Vec<&Value> = vms.iter().filter(|vm| vm["point"].is_null()).collect();
+    assert_eq!(left_over.iter().map(|vm| text(&vm["name"])).collect::<Vec<_>>(), [one_too_many.as_str()]);
+    assert_eq!(left_over[0]["state"], "waits: this appliance replicates 300 of 300 VMs");
+    assert_eq!(left_over[0]["waiting"]["limit"]["limit"], "vms");
+    for limit in ["host esx-", "datastore pool-"] {
+        assert!(named.iter().any(|state| state.contains(limit)), "nobody ever waited for a {limit}: {named:?}");
+    }
+
+    let load = site.lab.vcenter().load();
+    assert_limits(&load);
+    assert_nobody_starved(&load, &one_too_many);
+    assert_replicas(&site, &agent, &vms).await;
+    site.assert_no_snapshot();
+}
+
+fn assert_limits(load: &LoadView) {
+    for host in &load.hosts {
+        assert!((1..=DISKS_PER_HOST_MAX).contains(&host.disks_peak), "{host:?}");
+    }
+    for datastore in &load.datastores {
+        assert!(datastore.snapshots_peak_shared <= SNAPSHOTS_PER_DATASTORE_MAX, "{datastore:?}");
+    }
+    // The VM with more disks than that went alone, and only it.
+    let above = load.datastores.iter().filter(|datastore| datastore.snapshots_peak > SNAPSHOTS_PER_DATASTORE_MAX).count();
+    let largest = (0..FLEET_VMS).map(fleet_disks).max().unwrap_or_default();
+    assert_eq!((above, load.datastores.iter().map(|datastore| datastore.snapshots_peak).max()), (1, Some(largest)));
+    assert!(load.disks_peak <= DISKS_MAX, "{} disks at one time", load.disks_peak);
+    let hosts: Vec<usize> = load.hosts.iter().map(|host| host.disks_peak).collect();
+    let stores: Vec<usize> = load.datastores.iter().map(|datastore| datastore.snapshots_peak).collect();
+    println!("at one time, at most: {} disks, by host {hosts:?}; disk snapshots by datastore {stores:?}", load.disks_peak);
+}
+
+fn assert_nobody_starved(load: &LoadView, one_too_many: &str) {
+    for vm in &load.vms {
+        // Turning change tracking on takes a snapshot of its own for a tenth of them.
+        let expected = if vm.name == one_too_many { 0..=0 } else { 2..=3 };
+        assert!(expected.contains(&vm.cycles), "{vm:?}");
+    }
+    let mut first: Vec<u64> = load.vms.iter().filter_map(|vm| vm.first_snapshot_milliseconds).collect();
+    first.sort_unstable();
+    let at = |percent: usize| first[(first.len() - 1) * percent / 100] as f64 / 1000.0;
+    println!("first snapshot of a VM after {:.0} s (half of them), {:.0} s (the last one)", at(50), at(100));
+}
+
+/// Every replica equals what the lab froze for the recovery point that it stands at.
+async fn assert_replicas(site: &Site, agent: &Agent, vms: &[Value]) {
+    let frozen = site.lab.vcenter().digests().await;
+    let mut verified = 0;
+    for vm in vms.iter().filter(|vm| !vm["point"].is_null()) {
+        let (name, cycle) = (text(&vm["name"]), vm["point"]["cycle"].as_u64().expect("a point has a cycle"));
+        assert_eq!(vm["replica"], format!("at recovery point {cycle}"), "{name}");
+        for disk in frozen.iter().filter(|disk| disk.vm_name == name && e2e::claims::cycle_of(&disk.snapshot_name) == Some(cycle)) {
+            let replica = agent.setup.replicas().join(text(&vm["id"])).join(format!("{}.raw", disk_id(disk)));
+            let digest = lab::sparse_digest(&replica).unwrap_or_else(|error| panic!("{}: {error}", replica.display()));
+            assert_eq!(Some(digest), disk.digest, "{name} disk {}", disk.disk_key);
+            verified += 1;
+        }
+    }
+    assert_eq!(verified, (0..VMS_MAX).map(fleet_disks).sum::<usize>());
+    println!("{verified} replicas equal what was frozen");
+}
