@@ -48,8 +48,9 @@ const CLAIMS: &[Claim] = &[
         tried: |trial| trial.lists_again().boxed(),
     },
     Claim {
-        says: "definition names the disks of the inventory, and preflight and placement answer",
-        because: "a VM is built from its definition on the other side; a disk that is missing there is lost",
+        says: "definition and placement name the disks of the inventory, and preflight answers",
+        because: "a VM is built from its definition on the other side; a disk that is missing there is lost, and one that has no place is \
+                  copied beside the limits",
         tried: |trial| trial.defines().boxed(),
     },
     Claim {
@@ -204,13 +205,15 @@ impl Trial<'_> {
     async fn defines(&self) -> Tried {
         let vm = &self.vm.vm;
         self.source.preflight(vm).await.map_err(|fault| told("preflight", &fault))?;
-        self.source.placement(vm).await.map_err(|fault| told("placement", &fault))?;
+        let placement = self.source.placement(vm).await.map_err(|fault| told("placement", &fault))?;
         let definition = self.source.definition(vm).await.map_err(|fault| told("definition", &fault))?;
         let defined: BTreeSet<&DiskId> = definition.disks.iter().map(|place| &place.disk).collect();
         let listed: BTreeSet<&DiskId> = self.vm.disks.iter().map(|disk| &disk.id).collect();
-        match defined == listed {
-            true => Ok(None),
-            false => Err(format!("the definition has the disks {defined:?}, the inventory {listed:?}")),
+        let placed: BTreeSet<&DiskId> = placement.disks.iter().map(|home| &home.disk).collect();
+        match (defined == listed, placed == listed) {
+            (true, true) => Ok(None),
+            (false, _) => Err(format!("the definition has the disks {defined:?}, the inventory {listed:?}")),
+            (_, false) => Err(format!("the placement has the disks {placed:?}, the inventory {listed:?}")),
         }
     }
 

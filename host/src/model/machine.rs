@@ -94,10 +94,19 @@ pub struct Datastore {
     pub snapshot_bytes: u64,
 }
 
+/// Where the snapshots of a disk grow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskHome {
+    pub disk: DiskId,
+    /// The id of a datastore.
+    pub datastore: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     pub host: String,
     pub datastores: Vec<Datastore>,
+    pub disks: Vec<DiskHome>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

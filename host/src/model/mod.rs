@@ -17,6 +17,6 @@ pub use extent::{BLOCK, CELL, CELLS_PER_BLOCK, DiskSize, Extent, SECTOR, SECTORS
 pub use fault::{Fault, FaultKind};
 pub use ids::{Attempt, CycleNumber, DiskId, Epoch, Marker, SnapshotToken, VmId, VmRef};
 pub use machine::{
-    Closing, Datastore, DiskMarker, DiskPlace, DiskSummary, Finding, Firmware, Nic, OpenedSnapshot, Placement, PowerAction, PowerState,
-    Quiesce, ResyncReason, Severity, SnapshotDisk, SourceDescription, VmDefinition, VmSummary,
+    Closing, Datastore, DiskHome, DiskMarker, DiskPlace, DiskSummary, Finding, Firmware, Nic, OpenedSnapshot, Placement, PowerAction,
+    PowerState, Quiesce, ResyncReason, Severity, SnapshotDisk, SourceDescription, VmDefinition, VmSummary,
 };

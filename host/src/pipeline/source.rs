@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 pub use crate::model::{
-    Closing, Datastore, DiskMarker, DiskPlace, DiskSummary, Finding, Firmware, Nic, OpenedSnapshot, Placement, PowerAction, PowerState,
-    Quiesce, ResyncReason, Severity, SnapshotDisk, SourceDescription, VmDefinition, VmSummary,
+    Closing, Datastore, DiskHome, DiskMarker, DiskPlace, DiskSummary, Finding, Firmware, Nic, OpenedSnapshot, Placement, PowerAction,
+    PowerState, Quiesce, ResyncReason, Severity, SnapshotDisk, SourceDescription, VmDefinition, VmSummary,
 };
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
 use async_trait::async_trait;

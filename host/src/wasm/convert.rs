@@ -220,7 +220,7 @@ pub fn definition(given: machine::VmDefinition) -> Result<VmDefinition, Fault> {
 }
 
 pub fn placement(given: guest::VmPlacement) -> Result<Placement, Fault> {
-    let datastores = list(given.datastores, "datastores", |datastore| {
+    let datastores: Vec<Datastore> = list(given.datastores, "datastores", |datastore| {
         if datastore.free > datastore.capacity {
             return Err(Fault::corrupt(format!("datastore {} has more free space than space", datastore.name)));
         }
@@ -232,7 +232,14 @@ pub fn placement(given: guest::VmPlacement) -> Result<Placement, Fault> {
             snapshot_bytes: datastore.snapshot_bytes,
         })
     })?;
-    Ok(Placement { host: text(given.host, "host")?, datastores })
+    let disks: Vec<DiskHome> = list(given.disks, "disks", |home| match &home.datastore {
+        Some(id) if !datastores.iter().any(|datastore| datastore.id == *id) => {
+            Err(Fault::corrupt(format!("disk {} lies on datastore {id:?}, which the plugin does not describe", home.disk)))
+        }
+        _ => Ok(DiskHome { disk: DiskId(name(home.disk, "disk id")?), datastore: home.datastore }),
+    })?;
+    unique(disks.iter().map(|home| &home.disk))?;
+    Ok(Placement { host: text(given.host, "host")?, datastores, disks })
 }
 
 /// The end that this call can have, or when to ask again; any other end is `corrupt`.

@@ -66,9 +66,7 @@ class Source(exports.Source):
         return Machine.proven(Bucket(), vm).definition()
 
     def placement(self, vm: VmRef) -> VmPlacement:
-        Machine.proven(Bucket(), vm)
-        # An image runs nowhere, and nobody knows how much a bucket can take.
-        return VmPlacement("", [])
+        return Machine.proven(Bucket(), vm).placement()
 
     def enable_tracking(self, vm: VmRef) -> Outcome:
         """The store gives every object an ETag, so it is always on."""

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from wit_world.exports.source import DiskSummary, Finding, InventoryPage, PowerState, Severity, VmRef, VmSummary
+from wit_world.exports.source import (
+    DiskHome,
+    DiskSummary,
+    Finding,
+    InventoryPage,
+    PowerState,
+    Severity,
+    VmPlacement,
+    VmRef,
+    VmSummary,
+)
 from wit_world.imports.machine import DiskPlace, Firmware, VmDefinition
 from wit_world.imports.types import FaultKind
 
@@ -81,6 +91,10 @@ class Machine:
                 remedy = "Export it as a raw image, and upload all of it."
                 findings.append(Finding("image-not-in-sectors", Severity.BLOCKING, image.key, message, remedy))
         return findings
+
+    def placement(self) -> VmPlacement:
+        """An image runs nowhere, and nobody knows how much a bucket can take: no limit counts its disks."""
+        return VmPlacement("", [], [DiskHome(image.disk, None) for image in self.images])
 
     def definition(self) -> VmDefinition:
         return VmDefinition(

@@ -201,7 +201,12 @@ fn placement(placement: words::Placement) -> source::VmPlacement {
         capacity: store.capacity,
         snapshot_bytes: store.snapshot_bytes,
     };
-    source::VmPlacement { host: placement.host, datastores: placement.datastores.into_iter().map(datastore).collect() }
+    let home = |home: words::DiskHome| source::DiskHome { disk: home.disk, datastore: home.datastore };
+    source::VmPlacement {
+        host: placement.host,
+        datastores: placement.datastores.into_iter().map(datastore).collect(),
+        disks: placement.disks.into_iter().map(home).collect(),
+    }
 }
 
 fn snapshot_disk(disk: words::SnapshotDisk) -> source::SnapshotDisk {

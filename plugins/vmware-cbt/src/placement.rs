@@ -1,17 +1,18 @@
-//! Where a VM runs, where its files lie, and how much its snapshots weigh there.
+//! Where a VM runs, on which datastore each of its disks lies, and how much its snapshots weigh there.
 
 use std::collections::BTreeMap;
 
 use transload_guest::fault::Fault;
 use transload_guest::xml::Element;
 
+use crate::devices::{self, Disk};
 use crate::folder::DatastorePath;
 use crate::session::Vcenter;
-use crate::words::{Datastore, Placement, VmRef};
+use crate::words::{Datastore, DiskHome, Placement, VmRef};
 
 pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
     let doing = || format!("see where {} lies", vcenter.called(&vm.id));
-    let object = vcenter.proven(vm, &doing(), &["runtime.host", "datastore", "layoutEx"])?;
+    let object = vcenter.proven(vm, &doing(), &["runtime.host", "datastore", "layoutEx", "config.hardware.device"])?;
     let host = match object.moref_at("runtime.host") {
         Some(host) => vcenter.read(&doing(), &host, &["name"])?.text("name").unwrap_or_default().to_owned(),
         None => String::new(),
@@ -19,17 +20,29 @@ pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
     let weights = object.element("layoutEx").map(snapshot_bytes).unwrap_or_default();
     let paths = ["name", "summary.freeSpace", "summary.capacity"];
     let stores = vcenter.read_many(&doing(), "Datastore", &object.morefs("datastore"), &paths)?;
-    let datastores = stores.into_iter().map(|store| {
-        let name = store.text("name").unwrap_or_default().to_owned();
-        Datastore {
-            free: store.number("summary.freeSpace").unwrap_or(0),
-            capacity: store.number("summary.capacity").unwrap_or(0),
-            snapshot_bytes: weights.get(&name).copied().unwrap_or(0),
-            id: store.moref.value,
-            name,
-        }
-    });
-    Ok(Placement { host, datastores: datastores.collect() })
+    let datastores: Vec<Datastore> = stores
+        .into_iter()
+        .map(|store| {
+            let name = store.text("name").unwrap_or_default().to_owned();
+            Datastore {
+                free: store.number("summary.freeSpace").unwrap_or(0),
+                capacity: store.number("summary.capacity").unwrap_or(0),
+                snapshot_bytes: weights.get(&name).copied().unwrap_or(0),
+                id: store.moref.value,
+                name,
+            }
+        })
+        .collect();
+    let disks = devices::disks(object.items("config.hardware.device"))?.into_iter().map(|disk| home(disk, &datastores)).collect();
+    Ok(Placement { host, datastores, disks })
+}
+
+/// vSphere writes the file of a snapshot beside the file that it stands on. A disk without a file, or on a datastore that may not be seen,
+/// is counted nowhere.
+fn home(disk: Disk, datastores: &[Datastore]) -> DiskHome {
+    let path = DatastorePath::parse(&disk.backing.file);
+    let datastore = path.and_then(|path| datastores.iter().find(|datastore| datastore.name == path.datastore));
+    DiskHome { disk: disk.id, datastore: datastore.map(|datastore| datastore.id.clone()) }
 }
 
 /// Per datastore: the files of every disk chain above its base, and the snapshots' own files. From `layoutEx`.
@@ -53,7 +66,23 @@ pub fn snapshot_bytes(layout: &Element) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::element;
+    use crate::script::{disk_xml, element};
+
+    #[test]
+    fn each_disk_lies_where_its_file_is() {
+        let store = |id: &str, name: &str| Datastore { id: id.into(), name: name.into(), free: 1, capacity: 1, snapshot_bytes: 0 };
+        let stores = [store("ds-1", "fast"), store("ds-2", "large")];
+        let devices = element(&format!(
+            "<val>{}{}{}</val>",
+            disk_xml(2000, 1000, 0, 512, "aa", "[large] a/a.vmdk", None),
+            disk_xml(2001, 1000, 1, 512, "bb", "[fast] a/b-000001.vmdk", None),
+            disk_xml(2002, 1000, 2, 512, "cc", "[unseen] a/c.vmdk", None),
+        ));
+        let homes = devices::disks(devices.children()).unwrap().into_iter().map(|disk| home(disk, &stores));
+        let homes: Vec<(String, Option<String>)> = homes.map(|home| (home.disk, home.datastore)).collect();
+        let expected = [("aa", Some("ds-2")), ("bb", Some("ds-1")), ("cc", None)];
+        assert_eq!(homes, expected.map(|(disk, store)| (disk.to_owned(), store.map(str::to_owned))));
+    }
 
     #[test]
     fn only_what_stands_above_the_base_counts_as_snapshot_bytes() {

@@ -12,8 +12,8 @@ struct Written {
     password: String,
     #[serde(default)]
     target_disk_size_max: Option<u64>,
-    #[serde(default)]
-    disks_per_host_max: Option<u32>,
+    #[serde(default = "disks_per_host_max")]
+    disks_per_host_max: u32,
     #[serde(default = "tag_prefix")]
     tag_prefix: String,
     #[serde(default)]
@@ -33,6 +33,11 @@ pub enum Quiescing {
     Never,
 }
 
+/// An ESXi host has 32 MB of buffers for reads over its network file copy, at 4 MB a disk.
+fn disks_per_host_max() -> u32 {
+    8
+}
+
 fn password() -> String {
     "password".to_owned()
 }
@@ -50,7 +55,7 @@ pub struct Settings {
     pub password: String,
     /// The largest disk that the target takes, in bytes.
     pub target_disk_size_max: Option<u64>,
-    pub disks_per_host_max: Option<u32>,
+    pub disks_per_host_max: u32,
     /// Snapshots whose name starts so are the agent's own.
     pub tag_prefix: String,
     pub quiesce: Quiescing,
@@ -68,6 +73,9 @@ impl Settings {
         }
         if written.username.is_empty() {
             return Err(wrong("username is empty".to_owned()));
+        }
+        if written.disks_per_host_max == 0 {
+            return Err(wrong("disks-per-host-max is 0: no disk could be read".to_owned()));
         }
         if written.tag_prefix.is_empty() {
             // Everybody's snapshots start with nothing: all of them would look like our own.
@@ -94,6 +102,7 @@ mod tests {
         let settings = Settings::parse(r#"{"url":"https://vc.test/sdk/","username":"u"}"#).unwrap();
         assert_eq!((settings.origin.as_str(), settings.password.as_str()), ("https://vc.test", "password"));
         assert_eq!((settings.tag_prefix.as_str(), settings.quiesce), ("transload-", Quiescing::Fallback));
+        assert_eq!(settings.disks_per_host_max, 8);
     }
 
     #[test]
@@ -104,6 +113,7 @@ mod tests {
             (r#"{"url":"https://a@vc","username":"u"}"#, "origin"),
             (r#"{"url":"https://vc","username":""}"#, "username"),
             (r#"{"url":"https://vc","username":"u","tag-prefix":""}"#, "tag-prefix"),
+            (r#"{"url":"https://vc","username":"u","disks-per-host-max":0}"#, "disks-per-host-max"),
         ] {
             assert!(Settings::parse(json).unwrap_err().message.contains(word), "{json}");
         }

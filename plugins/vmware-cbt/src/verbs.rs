@@ -21,7 +21,7 @@ impl Vcenter<'_> {
             self.read("read the root folder", &root, &["name"])?;
             Ok(held.login.product.clone())
         })?;
-        Ok(Description { product, disks_per_host_max: self.settings.disks_per_host_max })
+        Ok(Description { product, disks_per_host_max: Some(self.settings.disks_per_host_max) })
     }
 
     pub fn inventory(&self, cursor: Option<&str>) -> Result<InventoryPage, Fault> {

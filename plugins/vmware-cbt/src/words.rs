@@ -113,6 +113,14 @@ pub struct Datastore {
 pub struct Placement {
     pub host: String,
     pub datastores: Vec<Datastore>,
+    pub disks: Vec<DiskHome>,
+}
+
+/// Where the snapshots of a disk grow: beside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskHome {
+    pub disk: String,
+    pub datastore: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -142,6 +142,8 @@ fn the_definition_and_placement_are_read() {
         let placement = vcenter.placement(&vm.vm).unwrap();
         assert_eq!(placement.host, vm.host);
         assert_eq!(placement.datastores.len(), 1);
+        assert_eq!(placement.disks[0].datastore.as_ref(), Some(&placement.datastores[0].id));
+        assert_eq!(placement.disks[0].disk, vm.disks[0].id);
     });
 }
 

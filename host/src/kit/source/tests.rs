@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::super::Outcome as Told;
 use super::*;
 use crate::model::{
-    DiskPlace, DiskSize, DiskSummary, Finding, Firmware, Placement, PowerAction, PowerState, ResyncReason, SourceDescription, VmDefinition,
+    DiskHome, DiskPlace, DiskSize, DiskSummary, Finding, Firmware, Placement, PowerAction, PowerState, ResyncReason, SourceDescription,
+    VmDefinition,
 };
 use crate::pipeline::source::ByteSource;
 
@@ -23,6 +24,7 @@ enum Twist {
     ListsTwice,
     PagesMove,
     LosesADisk,
+    PlacesNoDisk,
     AnyFingerprint,
     OpensForAnybody,
     SecondSnapshot,
@@ -166,7 +168,9 @@ impl Source for Hypervisor {
 
     async fn placement(&self, vm: &VmRef) -> Result<Placement, Fault> {
         self.check(vm)?;
-        Ok(Placement { host: "esx".to_owned(), datastores: Vec::new() })
+        let ids: &[&str] = if self.is(Twist::PlacesNoDisk) { &["a"] } else { &["a", "b"] };
+        let disks = ids.iter().map(|id| DiskHome { disk: DiskId((*id).to_owned()), datastore: None }).collect();
+        Ok(Placement { host: "esx".to_owned(), datastores: Vec::new(), disks })
     }
 
     async fn enable_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
@@ -298,6 +302,7 @@ async fn each_wrong_turn_fails_at_its_claim() {
         (Twist::ListsTwice, &[2]),
         (Twist::PagesMove, &[3]),
         (Twist::LosesADisk, &[4]),
+        (Twist::PlacesNoDisk, &[4]),
         (Twist::AnyFingerprint, &[5]),
         (Twist::OpensForAnybody, &[5, 8, 11]),
         (Twist::SecondSnapshot, &[6, 7, 8, 11]),

@@ -72,6 +72,11 @@ export class Machine {
       });
   }
 
+  /** An image runs nowhere, and nobody knows how much a bucket can take: no limit counts its disks. */
+  placement() {
+    return { host: "", datastores: [], disks: this.images.map(({ disk }) => ({ disk, datastore: undefined })) };
+  }
+
   definition() {
     return {
       name: this.name,

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::answers::{Object, fault, parsed};
 use crate::bucket::Bucket;
 use crate::exports::transload::plugin::source::{
-    DiskSummary, Finding, InventoryPage, PowerState, Severity, VmRef, VmSummary,
+    DiskHome, DiskSummary, Finding, InventoryPage, PowerState, Severity, VmPlacement, VmRef,
+    VmSummary,
 };
 use crate::transload::plugin::machine::{DiskPlace, Firmware, VmDefinition};
 use crate::transload::plugin::types::{Fault, FaultKind};
@@ -147,6 +148,19 @@ impl Machine {
             )
         };
         self.images.into_iter().filter(is_odd).map(odd).collect()
+    }
+
+    /// An image runs nowhere, and nobody knows how much a bucket can take: no limit counts its disks.
+    pub fn placement(self) -> VmPlacement {
+        let home = |image: Image| DiskHome {
+            disk: image.disk,
+            datastore: None,
+        };
+        VmPlacement {
+            host: String::new(),
+            datastores: Vec::new(),
+            disks: self.images.into_iter().map(home).collect(),
+        }
     }
 
     pub fn definition(self) -> VmDefinition {

@@ -60,6 +60,12 @@ async fn numbers_that_contradict_each_other_are_refused() {
         refused(&source, async |source| source.placement(&vm("more-free-than-there-is")).await).await,
         said(FaultKind::Corrupt, "datastore ds has more free space than space")
     );
+    for (vm_id, what) in [
+        ("on-no-datastore", "disk d lies on datastore \"ds-2\", which the plugin does not describe"),
+        ("placed-twice", "the plugin gave disk d twice"),
+    ] {
+        assert_eq!(refused(&source, async |source| source.placement(&vm(vm_id)).await).await, said(FaultKind::Corrupt, what));
+    }
     assert_eq!(definition(&source, "machine").await, said(FaultKind::Corrupt, "the plugin gave a VM without processors or memory"));
     let fault = ends(world.source_that("describe no-disks-at-all").await.describe()).await.unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Corrupt, "the plugin says that no disk at all may be read"));

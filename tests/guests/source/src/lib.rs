@@ -142,9 +142,13 @@ impl Guest for Echo {
     }
 
     fn placement(vm: VmRef) -> Result<VmPlacement, Fault> {
-        let store = Datastore { id: "ds-1".to_owned(), name: "ds".to_owned(), free: 2, capacity: 1, snapshot_bytes: 0 };
+        let store = |free| Datastore { id: "ds-1".to_owned(), name: "ds".to_owned(), free, capacity: 1, snapshot_bytes: 0 };
+        let on = |datastore: &str| DiskHome { disk: "d".to_owned(), datastore: Some(datastore.to_owned()) };
+        let placed = |free, disks| Ok(VmPlacement { host: String::new(), datastores: vec![store(free)], disks });
         match vm.id.as_str() {
-            "more-free-than-there-is" => Ok(VmPlacement { host: String::new(), datastores: vec![store] }),
+            "more-free-than-there-is" => placed(2, Vec::new()),
+            "on-no-datastore" => placed(1, vec![on("ds-2")]),
+            "placed-twice" => placed(1, vec![on("ds-1"), on("ds-1")]),
             _ => Err(fault(FaultKind::Unsupported, "not here")),
         }
     }
