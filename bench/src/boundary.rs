@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
             let log = engine::open_log(Arc::new(MemoryStore::new(Keep::NoSegments)));
             let cycle = DiskCycle::first(DiskSize::new(image.len() as u64).map_err(plain)?);
             let source = MemorySource::tiled(image.clone());
-            let copied = engine::copy(&log, source, cycle, &Copies::new(1, engine::usual_limits())).await?;
+            let copied = engine::copy(&log, source, cycle, &Copies::new(engine::usual_limits())).await?;
             if round > 0 {
                 // Of as many blocks as fill a segment.
                 pipeline.push(copied.cost.cpu * segment as f64 / copied.stored as f64);

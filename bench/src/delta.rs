@@ -64,7 +64,7 @@ async fn over_reported() -> Result<f64> {
         planned.insert_widened(Extent::new(place, 10 * 64 * 1024));
     }
     let log = engine::open_log(Arc::new(MemoryStore::new(Keep::Everything)));
-    let copies = Copies::new(1, engine::usual_limits());
+    let copies = Copies::new(engine::usual_limits());
     let first = engine::copy(&log, MemorySource::tiled(Arc::new(before)), DiskCycle::first(size), &copies).await?;
     let base = engine::table_of(&log, &MemoryFiles::default(), "table", &first.entry, CycleNumber(1)).await?;
     let delta =
@@ -90,7 +90,7 @@ pub async fn changed_clusters(size: DiskSize, place: &Path) -> Result<Cost> {
     let base_table = Some(BaseTable { table, size });
     let delta =
         DiskCycle { cycle: CycleNumber(2), mode: Mode::Delta, planned: Arc::new(planned), base: base_table, ..DiskCycle::first(size) };
-    let copied = engine::copy(&log, source.clone(), delta, &Copies::new(1, engine::usual_limits())).await?;
+    let copied = engine::copy(&log, source.clone(), delta, &Copies::new(engine::usual_limits())).await?;
     let (commit, point) = engine::commit(&log, &copied.entry, CycleNumber(2), Some(base)).await?;
     engine::receive(&log, &places, &commit, point).await?;
     let cost = watch.stop();

@@ -121,7 +121,7 @@ pub async fn copy_watched(log: &Log, source: impl Cut, mut cycle: DiskCycle, cop
         planned_parts,
         base: cycle.base.take(),
     };
-    let copied = copy_disk(&job, &Disk(source), log, &copies.enter().await, progress).await.map_err(plain)?;
+    let copied = copy_disk(&job, &Disk(source), log, &copies.enter(), progress).await.map_err(plain)?;
     let cost = watch.stop();
     let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(Copied { entry: cycle.committed(copied.layer), cost, sent: value(&progress.sent), stored: value(&progress.stored) })

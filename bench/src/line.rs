@@ -110,6 +110,6 @@ async fn one_disk(at: &str) -> Result<f64> {
     let log = engine::open_log(Arc::new(sink));
     let size = DiskSize::new(COPIED).map_err(plain)?;
     let source = FarDisk { client: Arc::new(plugin::client(&url)?), url: format!("{url}/disk"), extent: Extent::new(0, COPIED) };
-    let copied = engine::copy(&log, source, DiskCycle::first(size), &Copies::new(1, engine::usual_limits())).await?;
+    let copied = engine::copy(&log, source, DiskCycle::first(size), &Copies::new(engine::usual_limits())).await?;
     Ok(engine::mib(copied.stored) / copied.cost.wall)
 }

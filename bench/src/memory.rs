@@ -90,7 +90,7 @@ struct Gateway {
 async fn copy(image: Arc<Vec<u8>>, keep: Keep) -> Result<(Kept, Gateway)> {
     let log = engine::open_log(Arc::new(MemoryStore::new(keep)));
     let cycle = DiskCycle::first(DiskSize::new(image.len() as u64).map_err(plain)?);
-    let copied = engine::copy(&log, MemorySource::tiled(image), cycle, &Copies::new(1, engine::usual_limits())).await?;
+    let copied = engine::copy(&log, MemorySource::tiled(image), cycle, &Copies::new(engine::usual_limits())).await?;
     Ok((Kept { log, entry: copied.entry }, Gateway { cost: copied.cost, stored: copied.stored }))
 }
 

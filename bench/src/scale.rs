@@ -50,7 +50,7 @@ pub async fn many_disks() -> Result<Value> {
     let mut source = MemorySource::tiled(Arc::new(corpus::half(64 << 20).image));
     source.line = Some(Line { round_trip: Duration::from_millis(20), window: 4 * MIB });
     let log = engine::open_log(Arc::new(MemoryStore::slow(Keep::NoSegments, Duration::from_millis(50))));
-    let copies = Copies::new(DISKS, engine::usual_limits());
+    let copies = Copies::new(engine::usual_limits());
     let copy = async |number: usize| {
         let cycle = DiskCycle { disk: DiskId(format!("disk-{number}")), ..DiskCycle::first(size) };
         engine::copy(&log, source.clone(), cycle, &copies).await
@@ -99,7 +99,7 @@ async fn resync(size: DiskSize, place: &Path) -> Result<u64> {
     let cycle = DiskCycle { cycle: CycleNumber(2), mode: Mode::Resync, base, ..DiskCycle::first(size) };
     let source = MemorySource::islands(Arc::new(corpus::half(4 << 20).image), size, vec![Extent::new(GIB, 4 * MIB)]);
     let progress = Arc::default();
-    let copies = Copies::new(1, engine::usual_limits());
+    let copies = Copies::new(engine::usual_limits());
     let copying = engine::copy_watched(&log, source, cycle, &copies, &progress);
     if let Ok(copied) = tokio::time::timeout(RESYNC_FOR, copying).await {
         copied?;
@@ -127,7 +127,7 @@ pub async fn million_extents() -> Result<Value> {
     let table = DigestTable::open_at(&*places.work, "gateway", size, base).await.map_err(plain)?.context("the table is at its base")?;
     let base = Some(BaseTable { table, size });
     let cycle = DiskCycle { cycle: CycleNumber(2), mode: Mode::Delta, planned: Arc::new(planned), base, ..DiskCycle::first(size) };
-    let copied = engine::copy(&log, source, cycle, &Copies::new(1, engine::usual_limits())).await?;
+    let copied = engine::copy(&log, source, cycle, &Copies::new(engine::usual_limits())).await?;
     ensure!(copied.sent >= 1_000_000 * 4096, "only {} bytes were sent", copied.sent);
     Ok(
         json!({ "rss_mib": own_mib("VmHWM")?, "planning_s": planning.wall, "copy_s": copied.cost.wall, "sent_mib": engine::mib(copied.sent) }),

@@ -43,7 +43,7 @@ pub async fn serve(task: &str) -> Result<()> {
     let log = engine::open_log(Arc::new(sink));
     say(watch.stop())?;
     let file = Arc::new(File::open(&task.image)?);
-    let copies = Copies::new(1, engine::usual_limits());
+    let copies = Copies::new(engine::usual_limits());
     let (mut number, mut newest): (u64, Option<(DiskCommit, PointRef)>) = (0, None);
     for line in std::io::stdin().lock().lines() {
         number += 1;

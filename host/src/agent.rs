@@ -5,6 +5,8 @@
 //!                    └─▶ sources ─▶ inventory ─▶ VmTask for every VM that is wanted    (gateway)
 //! ```
 
+mod looking;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,10 +17,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::api::status::PluginStatus;
 use crate::clock::Clock;
-use crate::config::{Config, KeyConfig, Role, VmConfig};
+use crate::config::{self, Config, KeyConfig, Role, VmConfig};
 use crate::cpu::Cpu;
 use crate::desk::AgentDesk;
 use crate::driver::expected::Expected;
+use crate::driver::fleet::Fleet;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
 use crate::driver::judge::{Receiver, ReplicaView};
 use crate::driver::replicas::Replicas;
@@ -29,9 +32,11 @@ use crate::log::keys::Unlock;
 use crate::log::layout::{self, hex};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
-use crate::model::{Fault, Quiesce, VmId, VmRef, VmSummary};
+use crate::model::{Fault, Quiesce, VmId, VmRef};
 use crate::pipeline::limits::{Copies, CopyLimits};
 use crate::pipeline::source::Source;
+use crate::policy::admission::Limits;
+use crate::policy::governor::Rules;
 use crate::policy::interval::Interval;
 use crate::policy::vm::Urgency;
 use crate::random::Random;
@@ -40,12 +45,12 @@ use crate::receiver::prepare::Places;
 use crate::secret::{Secret, SecretError};
 use crate::wasm::{Approvals, CodeCache, InUse, Installed, PluginHost};
 
+pub use looking::find;
+
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
 /// Replicas that are written at one time. One alone fills two cores; several hide what each waits for.
 const REPLICAS_AT_ONCE: usize = 4;
-/// A VM that was not found is looked for again after this; an inventory of thousands is not asked for every second.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Two looks that find the same let a new version of a plugin in.
 const LOOK_AT_PLUGINS: Duration = Duration::from_secs(2);
 /// Commands of one VM that may wait.
@@ -65,14 +70,22 @@ pub struct Agent {
     replicas: Option<Replicas>,
     wanted: tokio::sync::Mutex<Ledger<Wanted>>,
     missing: Mutex<BTreeMap<String, String>>,
-    /// Disks that may be copied at one time over all VMs.
     copies: Arc<Copies>,
+    /// Who may begin a cycle, over all VMs.
+    pub fleet: Arc<Fleet>,
 }
 
 #[derive(Clone)]
 pub struct VmHandle {
     pub view: watch::Receiver<VmView>,
     pub demand: mpsc::Sender<Urgency>,
+}
+
+/// A VM's task that does not run yet.
+struct Opened {
+    id: VmId,
+    task: VmTask,
+    handle: VmHandle,
 }
 
 /// VMs that were asked for by command, beside those of the configuration.
@@ -169,7 +182,8 @@ impl Agent {
         });
         let replication = &config.replication;
         let limits = CopyLimits::within(replication.in_flight.0, replication.segment.0, i32::from(replication.compression_level));
-        let copies = Arc::new(Copies::new(usize::from(replication.disks_at_once), limits));
+        let copies = Arc::new(Copies::new(limits));
+        let fleet = Fleet::new(fleet_limits(&config.limits), governor_rules(&config.limits));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
         Ok(Arc::new(Agent {
             config,
@@ -185,6 +199,7 @@ impl Agent {
             wanted,
             missing: Mutex::default(),
             copies,
+            fleet,
         }))
     }
 
@@ -217,60 +232,18 @@ impl Agent {
 
     // ---- gateway ----
 
-    /// Looks for wanted VMs until all of them are found, and again when another one is wanted.
-    async fn find_vms(self: &Arc<Agent>, failed: mpsc::Sender<Fault>) {
-        if !self.config.role.sends() {
-            return std::future::pending().await;
-        }
-        // What was looked for: found for good, or not to be asked for again before this moment.
-        let mut looked: BTreeMap<(String, String), Option<Duration>> = BTreeMap::new();
-        loop {
-            for vm in self.wanted_vms().await {
-                let key = (vm.source.clone(), vm.name.clone());
-                let now = self.clock.monotonic();
-                let due = looked.get(&key).is_none_or(|again| again.is_some_and(|again| again <= now));
-                if !due {
-                    continue;
-                }
-                let found = self.find_and_start(&vm, &failed).await;
-                let mut missing = self.missing.lock().expect("nothing panics while it holds this");
-                match found {
-                    Ok(_) => {
-                        missing.remove(&vm.name);
-                        looked.insert(key, None);
-                    }
-                    Err(fault) => {
-                        missing.insert(vm.name.clone(), fault.message);
-                        looked.insert(key, Some(now + LOOK_AGAIN));
-                    }
-                }
-            }
-            self.clock.sleep(Duration::from_secs(1)).await;
-        }
-    }
-
     async fn wanted_vms(&self) -> Vec<VmConfig> {
         let by_command = self.wanted.lock().await.state().vms.clone();
         self.config.vms.iter().cloned().chain(by_command).collect()
     }
 
-    async fn find_and_start(self: &Arc<Agent>, wanted: &VmConfig, failed: &mpsc::Sender<Fault>) -> Result<VmId, Fault> {
-        let source = self.sources.get(&wanted.source).ok_or_else(|| Fault::not_found(format!("there is no source {}", wanted.source)))?;
-        let found = find(&**source, &wanted.name).await?;
-        let too_large = |limit: u64| found.disks.iter().find(|disk| disk.size > limit);
-        if let Some((disk, limit)) = wanted.target_size_max.and_then(|limit| Some((too_large(limit.0)?, limit))) {
-            return Err(Fault::denied(format!("{} of {} has {} bytes, the target takes {}", disk.label, wanted.name, disk.size, limit.0)));
-        }
-        let id = vm_id(&wanted.source, &found.vm);
-        if self.handles().contains_key(&id) {
-            return Ok(id);
-        }
-        let enrolment = Enrolment { id: id.clone(), identity: found.vm, source: wanted.source.clone(), name: found.name };
-        self.start(enrolment, source.clone(), failed.clone()).await?;
-        Ok(id)
-    }
-
-    async fn start(self: &Arc<Agent>, enrolment: Enrolment, source: Arc<dyn Source>, failed: mpsc::Sender<Fault>) -> Result<(), Fault> {
+    /// Opens the task of a VM. From here on the fleet knows it; it does nothing yet.
+    async fn open_task(
+        self: &Arc<Agent>,
+        enrolment: Enrolment,
+        source: Arc<dyn Source>,
+        failed: &mpsc::Sender<Fault>,
+    ) -> Result<Opened, Fault> {
         let id = enrolment.id.clone();
         let (demand, demands) = mpsc::channel(DEMANDS);
         let (show, view) = watch::channel(VmView::default());
@@ -281,20 +254,25 @@ impl Agent {
             work: self.work.clone(),
             clock: self.clock.clone(),
             copies: self.copies.clone(),
+            fleet: self.fleet.clone(),
             settings: self.settings(),
         };
         let task = VmTask::open(gateway, enrolment, demands, show).await?;
         if let Some(replicas) = &self.replicas {
             replicas.take_up(&id, failed.clone()).await?;
         }
-        // Last: whoever finds it here takes the task for running.
-        self.vms.lock().expect("nothing panics while it holds this").insert(id.clone(), VmHandle { view, demand });
+        Ok(Opened { id, task, handle: VmHandle { view, demand } })
+    }
+
+    fn run_task(&self, opened: Opened, failed: mpsc::Sender<Fault>) {
+        let Opened { id, task, handle } = opened;
+        // Whoever finds it here takes the task for running.
+        self.vms.lock().expect("nothing panics while it holds this").insert(id, handle);
         tokio::spawn(async move {
             if let Err(fault) = task.run().await {
                 let _ = failed.send(fault).await;
             }
         });
-        Ok(())
     }
 
     pub fn settings(&self) -> Settings {
@@ -393,6 +371,20 @@ impl Agent {
     }
 }
 
+pub fn fleet_limits(limits: &config::Limits) -> Limits {
+    Limits {
+        vms: limits.vms,
+        disks: limits.disks,
+        datastore_snapshots: limits.disk_snapshots_per_datastore,
+        host_disks: limits.disks_per_host,
+        sink_disks: None,
+    }
+}
+
+pub fn governor_rules(limits: &config::Limits) -> Rules {
+    Rules { reserve_percent: limits.datastore_reserve_percent, age_max: limits.snapshot_age_max.0 }
+}
+
 fn open_places(config: &Config, work: Arc<Folder>) -> Result<Option<Places>, Fault> {
     let (true, Some(receiver)) = (config.role.receives(), &config.receiver) else { return Ok(None) };
     let mut devices: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -410,37 +402,4 @@ fn open_places(config: &Config, work: Arc<Folder>) -> Result<Option<Places>, Fau
 pub fn vm_id(source: &str, vm: &VmRef) -> VmId {
     let identity = format!("{}\n{}", vm.id, vm.fingerprint);
     VmId(format!("{}-{}", layout::name(source), &Sha::of(identity.as_bytes()).to_string()[..16]))
-}
-
-/// Finds a VM by name, by folder and name, or by what identifies it. Two that fit are an error: the wrong VM is never touched.
-pub async fn find(source: &dyn Source, wanted: &str) -> Result<VmSummary, Fault> {
-    let mut fitting = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = source.inventory(cursor).await?;
-        fitting.extend(page.vms.into_iter().filter(|vm| fits(vm, wanted)));
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => break,
-        }
-    }
-    match fitting.len() {
-        0 => Err(Fault::not_found(format!("the source knows no VM \"{wanted}\"; nothing was touched"))),
-        1 => Ok(fitting.remove(0)),
-        _ => {
-            let names: Vec<String> = fitting.iter().map(|vm| format!("{}/{} (id {})", vm.folder, vm.name, vm.vm.fingerprint)).collect();
-            Err(Fault::conflict(format!(
-                "\"{wanted}\" fits {} VMs: {}. Name one of them by folder/name or by id; nothing was touched",
-                names.len(),
-                names.join(", ")
-            )))
-        }
-    }
-}
-
-fn fits(vm: &VmSummary, wanted: &str) -> bool {
-    vm.name == wanted
-        || format!("{}/{}", vm.folder.trim_end_matches('/'), vm.name) == wanted
-        || vm.vm.fingerprint == wanted
-        || vm.vm.id == wanted
 }

@@ -46,11 +46,13 @@ impl AgentDesk {
         let now = agent.clock.now();
         let replicas = agent.replica_views();
         let vms = agent.handles();
-        let statuses = vms.iter().map(|(id, handle)| vm_status(id, &handle.view.borrow(), replicas.get(id), agent.interval(), now));
+        let statuses = vms
+            .iter()
+            .map(|(id, handle)| vm_status(id, &handle.view.borrow(), replicas.get(id), agent.fleet.why(id), agent.interval(), now));
         let mut statuses: Vec<_> = statuses.collect();
         // A receiver apart shows what it holds.
         for (id, replica) in replicas.iter().filter(|(id, _)| !vms.contains_key(*id)) {
-            statuses.push(vm_status(id, &Default::default(), Some(replica), agent.interval(), now));
+            statuses.push(vm_status(id, &Default::default(), Some(replica), None, agent.interval(), now));
         }
         let (memory_kib, memory_peak_kib) = memory();
         AgentStatus {

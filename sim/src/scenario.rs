@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use transload::clock::Clock;
 use transload::cpu::Cpu;
 use transload::driver::expected::Expected;
+use transload::driver::fleet::Fleet;
 use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
 use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
 use transload::driver::retry::{PersistentSink, PersistentSource};
@@ -23,6 +24,8 @@ use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
 use transload::model::{CycleNumber, Fault, Quiesce, VmId};
 use transload::pipeline::limits::{Copies, CopyLimits};
+use transload::policy::admission::Limits;
+use transload::policy::governor::Rules;
 use transload::policy::interval::Interval;
 use transload::policy::replica::{Replica, ReplicaState};
 use transload::policy::vm::Vm;
@@ -187,6 +190,10 @@ impl Scene {
                 () = self.world.crashed() => {}
                 ended = self.process(plan.points, plan.reshape) => ended?,
             }
+            let lost = plan.lose_appliance.is_some_and(|lost| lost < death);
+            if !lost {
+                self.check_snapshots().await?;
+            }
             self.crash(plan.lose_appliance == Some(death));
             self.check_replica().await?;
         }
@@ -230,7 +237,8 @@ impl Scene {
             journal: Arc::new(self.journal.clone()),
             work: Arc::new(self.work.clone()),
             clock: self.clock.clone(),
-            copies: Arc::new(Copies::new(2, self.limits)),
+            copies: Arc::new(Copies::new(self.limits)),
+            fleet: Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default()),
             settings: Settings {
                 interval: Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(3600) },
                 quiesce: Quiesce::Wanted,
@@ -389,6 +397,17 @@ impl Scene {
             }
         }
         Ok(())
+    }
+
+    /// No snapshot outlives its cycle: whatever is open, the journal knows of, at any moment of a death.
+    pub async fn check_snapshots(&self) -> Result<(), String> {
+        let open = self.source.open_snapshots();
+        let cycle = self.vm_state().await?.cycle;
+        match open {
+            0 => Ok(()),
+            1 if cycle.as_ref().is_some_and(|cycle| cycle.stage.may_be_open()) => Ok(()),
+            _ => Err(format!("{open} snapshots are open while the journal says {:?}", cycle.map(|cycle| cycle.stage))),
+        }
     }
 
     fn compare(&self, commit: &Commit, disk: &transload::model::commit::DiskCommit, held: &[u8], what: &str) -> Result<(), String> {

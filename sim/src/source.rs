@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use transload::model::{
-    Closing, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, Finding, Firmware, Marker, OpenedSnapshot, Placement,
-    PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription, VmDefinition, VmRef, VmSummary,
+    Closing, Datastore, DiskHome, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, Finding, Firmware, Marker,
+    OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription,
+    VmDefinition, VmRef, VmSummary,
 };
 use transload::pipeline::source::{ByteSource, ChangedPage, Changes, Ended, InventoryPage, Outcome, Source};
 
@@ -293,7 +294,9 @@ impl Source for MemorySource {
     }
 
     async fn placement(&self, _vm: &VmRef) -> Result<Placement, Fault> {
-        Ok(Placement { host: "host".to_owned(), datastores: Vec::new() })
+        let disks = self.disk_ids().into_iter().map(|disk| DiskHome { disk, datastore: Some("store".to_owned()) }).collect();
+        let store = Datastore { id: "store".to_owned(), name: "store".to_owned(), free: 1 << 40, capacity: 1 << 41, snapshot_bytes: 0 };
+        Ok(Placement { host: "host".to_owned(), datastores: vec![store], disks })
     }
 
     async fn enable_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {

@@ -62,7 +62,7 @@ async fn an_extent_dropped_between_plan_and_read_fails_the_cycle() {
         base: None,
     };
     let source: Arc<dyn Source> = Arc::new(scene.source.clone());
-    copy_disk(&job, &*source, &log, &Copies::new(1, scene.limits).enter().await, &Progress::default()).await.unwrap();
+    copy_disk(&job, &*source, &log, &Copies::new(scene.limits).enter(), &Progress::default()).await.unwrap();
     // The agent finds the copy done, as after a crash, and commits it.
     let message = scene.rejected(RejectCode::Incomplete).await;
     assert!(message.contains("planned 256 sectors"), "{message}");
@@ -192,8 +192,8 @@ async fn no_more_is_read_than_may_be_in_flight() {
     let quiet = scene.quiet_log().await.unwrap();
     let log = Log::new(Arc::new(scene.sink.quiet().paced(1)), quiet.sealer().clone(), quiet.random().clone(), Cpu::Inline);
     let (source, progress): (Arc<dyn Source>, _) = (Arc::new(scene.source.clone()), Progress::default());
-    let copies = Copies::new(1, scene.limits);
-    let share = copies.enter().await;
+    let copies = Copies::new(scene.limits);
+    let share = copies.enter();
     // Shorter than one put takes.
     let copying = copy_disk(&job, &*source, &log, &share, &progress);
     tokio::time::timeout(Duration::from_secs(1), copying).await.map(drop).unwrap_err();

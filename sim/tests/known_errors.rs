@@ -163,7 +163,7 @@ async fn pages_of_an_agent_that_was_taken_over_are_never_taken_for_our_own() {
         planned_digest,
         base: None,
     };
-    copy_disk(&job, &*source, &log, &Copies::new(1, scene.limits).enter().await, &Progress::default()).await.unwrap();
+    copy_disk(&job, &*source, &log, &Copies::new(scene.limits).enter(), &Progress::default()).await.unwrap();
     source.close_snapshot(&opened.token, transload::model::Closing::DiscardMarkers).await.unwrap();
     other.applied().await;
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::model::{Fault, FaultKind};
+use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
 
 use super::command::Refusal;
 use super::status::Missing;
@@ -34,6 +35,37 @@ pub fn missing(message: String) -> Missing {
     let safe = "It is not replicated now; what was replicated before is as it was.";
     let next = "`transload check` says what helps; the agent looks for it again by itself.";
     Missing { message, safe: safe.to_owned(), next: next.to_owned() }
+}
+
+/// Why a VM does nothing just now. Who waits behind another one is told whom.
+pub fn waiting(waiting: &Waiting) -> String {
+    let shortage = match waiting {
+        Waiting::Returning { vms: 0 } => return "waits: the agent has just started and finds its VMs first".to_owned(),
+        Waiting::Returning { vms } => return format!("waits: {vms} VMs whose snapshots are open go first"),
+        Waiting::Datastore { name, tight, takes } => {
+            let takes = match takes {
+                Takes::OneVm => "one VM at a time",
+                Takes::None => "no snapshot is opened there",
+            };
+            return format!("waits: datastore {name} {tight}: {takes}");
+        }
+        Waiting::Limit(shortage) => shortage,
+    };
+    let Shortage { limit, in_use, max, wanted, behind } = shortage;
+    let of = max.map_or_else(|| in_use.to_string(), |max| format!("{in_use} of {max}"));
+    let what = match limit {
+        Limit::Vms => format!("this appliance replicates {of} VMs"),
+        Limit::Disks => format!("this appliance reads {of} disks"),
+        Limit::Host { name, .. } => format!("host {name} has {of} disks"),
+        Limit::Datastore { name, .. } => format!("datastore {name} has {of} disk snapshots"),
+        Limit::Sink { name } => format!("store {name} takes {of} disks"),
+    };
+    let why = match behind {
+        Some(name) => format!(", and {name} goes first"),
+        None if max.is_some_and(|max| *in_use < max) => format!(", and this VM needs {wanted}"),
+        None => String::new(),
+    };
+    format!("waits: {what}{why}")
 }
 
 /// What `transload check` leaves behind, whatever it found.
@@ -98,5 +130,48 @@ pub fn next(fault: &Fault) -> &'static str {
         FaultKind::Full => "Make space; the agent tries again by itself.",
         FaultKind::Cancelled => "Ask again when you are ready.",
         FaultKind::Internal => "This is a bug or a broken disk: look at the log, and report it.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::governor::Tight;
+
+    #[test]
+    fn a_vm_that_waits_names_the_limit_and_who_goes_first() {
+        let limit = |limit, in_use, max, wanted, behind: Option<&str>| {
+            waiting(&Waiting::Limit(Shortage { limit, in_use, max, wanted, behind: behind.map(str::to_owned) }))
+        };
+        let host = || Limit::Host { source: "vc1".into(), name: "esx-07".into() };
+        let store = Limit::Datastore { source: "vc1".into(), id: "datastore-1".into(), name: "fast".into() };
+        for (sentence, expected) in [
+            (limit(host(), 8, Some(8), 1, None), "waits: host esx-07 has 8 of 8 disks"),
+            (limit(host(), 6, Some(8), 4, None), "waits: host esx-07 has 6 of 8 disks, and this VM needs 4"),
+            (limit(host(), 6, Some(8), 1, Some("db01")), "waits: host esx-07 has 6 of 8 disks, and db01 goes first"),
+            (limit(Limit::Vms, 300, Some(300), 1, None), "waits: this appliance replicates 300 of 300 VMs"),
+            (limit(Limit::Disks, 52, Some(52), 1, None), "waits: this appliance reads 52 of 52 disks"),
+            (limit(store, 15, Some(15), 1, None), "waits: datastore fast has 15 of 15 disk snapshots"),
+            (limit(Limit::Sink { name: "s3".into() }, 9, Some(9), 1, None), "waits: store s3 takes 9 of 9 disks"),
+            (
+                waiting(&Waiting::Datastore {
+                    name: "fast".into(),
+                    tight: Tight::Space { free: 9 << 30, reserve: 5 << 30 },
+                    takes: Takes::OneVm,
+                }),
+                "waits: datastore fast has 9.0 GiB free, and its reserve is 5.0 GiB: one VM at a time",
+            ),
+            (
+                waiting(&Waiting::Datastore {
+                    name: "fast".into(),
+                    tight: Tight::Filling { free: 9 << 30, reserve: 5 << 30, seconds: 600 },
+                    takes: Takes::None,
+                }),
+                "waits: datastore fast has 9.0 GiB free and comes down to its reserve of 5.0 GiB in 10 min: no snapshot is opened there",
+            ),
+            (waiting(&Waiting::Returning { vms: 3 }), "waits: 3 VMs whose snapshots are open go first"),
+        ] {
+            assert_eq!(sentence, expected);
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::model::{Counted, CycleNumber, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
 use crate::policy::vm::{Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
+use crate::policy::waiting::Waiting;
 
 use super::sentences;
 
@@ -59,6 +60,8 @@ pub struct VmStatus {
     pub source: String,
     /// One line: what it does or what it waits for.
     pub state: String,
+    /// What keeps it from doing something, by name and with the numbers.
+    pub waiting: Option<Waiting>,
     pub cycle: Option<CycleStatus>,
     pub point: Option<PointStatus>,
     pub replica: Option<String>,
@@ -104,7 +107,14 @@ pub struct Trouble {
     pub next: String,
 }
 
-pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interval: Interval, now: Timestamp) -> VmStatus {
+pub fn vm_status(
+    id: &VmId,
+    view: &VmView,
+    replica: Option<&ReplicaView>,
+    waiting: Option<Waiting>,
+    interval: Interval,
+    now: Timestamp,
+) -> VmStatus {
     let vm = &view.vm;
     let point = vm.point.as_ref().map(|point| PointStatus {
         cycle: point.commit.cycle,
@@ -121,7 +131,8 @@ pub fn vm_status(id: &VmId, view: &VmView, replica: Option<&ReplicaView>, interv
         id: id.clone(),
         name: vm.name.clone(),
         source: vm.source.clone(),
-        state: state(view, interval, now),
+        state: waiting.as_ref().map_or_else(|| state(view, interval, now), sentences::waiting),
+        waiting,
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
         trouble: fault.map(|fault| Trouble {
             safe: sentences::safe(shown_point.as_deref()),
@@ -172,7 +183,9 @@ fn state(view: &VmView, interval: Interval, now: Timestamp) -> String {
 }
 
 fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
-    if view.steps.iter().any(|step| matches!(step, Step::Prepare | Step::Sweep | Step::TakeOwnership | Step::CheckOwner)) {
+    if view.steps.iter().any(|step| {
+        matches!(step, Step::Prepare | Step::TakeSeat | Step::EnableTracking | Step::Sweep | Step::TakeOwnership | Step::CheckOwner)
+    }) {
         return "getting ready".to_owned();
     }
     if view.trouble.is_some() {

@@ -61,8 +61,16 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # compression-level = 1       # zstd; higher levels save little on disks
 # quiesce = true              # ask guests to flush their file systems first
 # poll = "2 s"                # how soon receipts and commands are noticed
-# disks-at-once = 4           # disks read at one time
 # shutdown-within = "10 min"  # how long a guest may take to shut down before a final cycle
+
+# ---- how much at one time; who has to wait says for what -------------------------------------------------------------------------------
+[limits]
+# vms = 300                          # VMs that this appliance replicates
+# disks = 52                         # disks read at one time, over all VMs
+# disk-snapshots-per-datastore = 15  # each grows while its VM is copied; a VM with more disks goes alone
+# disks-per-host = 8                 # where less is to be read than the source says of its hosts
+# datastore-reserve-percent = 5      # never touched: snapshots are closed before, and none is opened until twice as much is free
+# snapshot-age-max = "3 d"           # an older one is closed; what was copied is kept
 
 # ---- which VMs ------------------------------------------------------------------------------------------------------------------------
 # By name, by "folder/name", or by instance UUID. With one source the short form is enough: vms = ["db01", "web01"], above the first [table].

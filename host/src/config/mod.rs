@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod example;
+mod limits;
 mod plugin;
 mod plugins;
 mod replication;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use endpoint::EndpointConfig;
+pub use limits::Limits;
 pub use plugin::{Opened, PluginConfig, is_name};
 pub use plugins::ConfiguredPlugins;
 pub use replication::Replication;
@@ -41,6 +43,7 @@ pub struct Config {
     /// What moves names, addresses and traffic.
     pub cutovers: Vec<PluginConfig>,
     pub replication: Replication,
+    pub limits: Limits,
     pub vms: Vec<VmConfig>,
     pub receiver: Option<ReceiverConfig>,
 }
@@ -159,6 +162,8 @@ struct ConfigText {
     #[serde(default)]
     replication: Replication,
     #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
     vm: Vec<VmConfig>,
     /// VMs of the only source, for which the name says everything.
     #[serde(default)]
@@ -229,6 +234,7 @@ impl ConfigText {
         }
         let vms = chosen_vms(self.vm, self.vms, &plugins.sources, &mut wrong);
         wrong.extend(self.replication.check());
+        wrong.extend(self.limits.check());
         let receiver = self.receiver.map(|receiver| receiver.below(folder));
         match &receiver {
             None if self.role.receives() => wrong.push("there is no [receiver]: say with replicas = \"…\" where replicas go".to_owned()),
@@ -241,9 +247,19 @@ impl ConfigText {
         });
         let ConfiguredPlugins { state, folder: plugins, role, sources, sink, cutovers } = plugins;
         match (sink, key) {
-            (Some(sink), Some(key)) if wrong.is_empty() => {
-                Ok(Config { state, role, plugins, key, sources, sink, cutovers, replication: self.replication, vms, receiver })
-            }
+            (Some(sink), Some(key)) if wrong.is_empty() => Ok(Config {
+                state,
+                role,
+                plugins,
+                key,
+                sources,
+                sink,
+                cutovers,
+                replication: self.replication,
+                limits: self.limits,
+                vms,
+                receiver,
+            }),
             _ => Err(wrong),
         }
     }

@@ -23,8 +23,6 @@ pub struct Replication {
     pub quiesce: bool,
     /// How often the store is looked at for receipts and commands. Two seconds are felt as at once, and cost some 40,000 requests a day.
     pub poll: Span,
-    /// Disks that are read at one time over all VMs: one fills a link, four keep it full between disks.
-    pub disks_at_once: u16,
     /// How long a guest may take to shut down before a final cycle. Databases that write their caches and updates that install themselves
     /// need minutes; one that takes longer than ten mostly hangs, and somebody should look at it.
     pub shutdown_within: Span,
@@ -40,7 +38,6 @@ impl Default for Replication {
             compression_level: 1,
             quiesce: true,
             poll: Span::seconds(2),
-            disks_at_once: 4,
             shutdown_within: Span::seconds(600),
         }
     }
@@ -64,7 +61,6 @@ impl Replication {
         unless(self.in_flight <= Bytes::mib(4096), "in-flight is memory; more than 4 GiB of it is a mistake");
         unless((1..=19).contains(&self.compression_level), "compression-level must be between 1 and 19");
         unless(self.poll.0.as_millis() >= 100, "poll must be at least 100 ms");
-        unless(self.disks_at_once >= 1, "disks-at-once must be at least 1");
         unless(
             (Span::seconds(10)..=Span::seconds(24 * 3600)).contains(&self.shutdown_within),
             "shutdown-within must be between 10 s and 1 d: a guest needs a moment, and one that needs longer than a day hangs",

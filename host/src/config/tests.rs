@@ -43,15 +43,15 @@ fn the_commented_example_is_a_configuration() {
 
 #[test]
 fn the_values_shown_in_the_comments_of_the_example_are_the_defaults() {
-    let shown: String = Config::commented_example()
-        .lines()
-        .skip_while(|line| *line != "[replication]")
-        .take_while(|line| !line.is_empty())
-        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
-        .collect();
-    let text = format!("{GOOD}{shown}");
-    assert_eq!(shown.lines().count(), 10);
-    assert_eq!(Config::parse(&text, Path::new("/")).unwrap().replication, Replication::default());
+    let shown = |table: &str| -> String {
+        let lines = Config::commented_example().lines().skip_while(|line| *line != table).take_while(|line| !line.is_empty());
+        lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect()
+    };
+    let (replication, limits) = (shown("[replication]"), shown("[limits]"));
+    assert_eq!((replication.lines().count(), limits.lines().count()), (9, 7));
+    let config = Config::parse(&format!("{GOOD}{replication}{limits}"), Path::new("/")).unwrap();
+    assert_eq!(config.replication, Replication::default());
+    assert_eq!(config.limits, Limits { disks_per_host: Some(8), ..Limits::default() });
 }
 
 #[test]
@@ -79,6 +79,18 @@ fn values_that_cannot_work_are_refused() {
             "[replication] segment must be between 1 MiB and 16 MiB: the format knows no larger one",
         ]
     );
+}
+
+#[test]
+fn limits_are_numbers_of_one_or_more_and_each_key_is_known() {
+    let with = |limits: &str| Config::parse(&format!("{GOOD}[limits]\n{limits}\n"), Path::new("/"));
+    assert_eq!(with("").unwrap().limits, Limits::default());
+    assert_eq!(with("disks = 4\ndisks-per-host = 2").unwrap().limits, Limits { disks: 4, disks_per_host: Some(2), ..Limits::default() });
+    let wrong = with("vms = 0\ndisks-per-host = 0").unwrap_err().wrong;
+    assert_eq!(wrong, ["[limits] vms must be at least 1", "[limits] disks-per-host must be at least 1"]);
+    let wrong = with("datastore-reserve-percent = 51\nsnapshot-age-max = \"59 min\"").unwrap_err().wrong;
+    assert!(wrong[0].contains("at most 50") && wrong[1].contains("at least 1 h"), "{wrong:?}");
+    assert_eq!(with("disks-at-once = 4").unwrap_err().wrong, ["unknown key \"limits.disks-at-once\""]);
 }
 
 #[test]

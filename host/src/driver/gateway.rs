@@ -1,5 +1,7 @@
 //! One VM's task on the gateway: asks policy for the next steps, runs them side by side, records what happened.
 
+mod seat;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +20,12 @@ use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::Progress;
 use crate::pipeline::limits::Copies;
 use crate::pipeline::source::Source;
+use crate::policy::admission::{Kind, Standing};
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Reaction, react};
 use crate::policy::vm::{Conditions, Fact, Session, Step, Urgency, Vm};
 
+use super::fleet::{Fleet, Located, Member};
 use super::perform;
 
 impl Folded for Vm {
@@ -53,6 +57,8 @@ pub struct Gateway {
     pub work: Arc<dyn Files>,
     pub clock: Arc<dyn Clock>,
     pub copies: Arc<Copies>,
+    /// Who may begin a cycle, over all VMs.
+    pub fleet: Arc<Fleet>,
     pub settings: Settings,
 }
 
@@ -72,6 +78,11 @@ pub fn aggregate(vm: &VmId) -> String {
     format!("vm/{vm}/gateway")
 }
 
+/// The VM whose facts an aggregate holds.
+pub fn vm_of(aggregate: &str) -> Option<VmId> {
+    Some(VmId::from(aggregate.strip_prefix("vm/")?.strip_suffix("/gateway")?))
+}
+
 /// Who the VM is, for a journal that has never heard of it.
 #[derive(Debug, Clone)]
 pub struct Enrolment {
@@ -87,6 +98,15 @@ pub struct VmTask {
     gateway: Gateway,
     id: VmId,
     ledger: Ledger<Vm>,
+    member: Member,
+    /// Where the VM was when that was asked last.
+    located: Option<Located>,
+    /// As what a seat was asked for.
+    asked: Option<(Kind, Standing)>,
+    /// Its snapshot could not be closed so far.
+    unmerged: bool,
+    /// The next look at where it is, while its snapshot is open or it waits.
+    look: Option<BoxFuture<'static, Result<Located, Fault>>>,
     session: Session,
     running: FuturesUnordered<BoxFuture<'static, StepResult>>,
     under_way: Vec<Step>,
@@ -117,10 +137,16 @@ impl VmTask {
             }
             Some(_) => {}
         }
+        let member = gateway.fleet.join(&id, &ledger.state().name, ledger.state());
         Ok(VmTask {
             gateway,
             id,
             ledger,
+            member,
+            located: None,
+            asked: None,
+            unmerged: false,
+            look: None,
             session: Session::default(),
             running: FuturesUnordered::new(),
             under_way: Vec::new(),
@@ -138,6 +164,7 @@ impl VmTask {
         loop {
             let wake = self.start_steps();
             self.show();
+            self.keep_looking();
             let sleep = self.sleep_until(wake);
             tokio::select! {
                 biased;
@@ -146,6 +173,9 @@ impl VmTask {
                     Some(urgency) => self.demanded(urgency).await?,
                     None => return Ok(()),
                 },
+                // With a seat it looks more often.
+                () = self.member.told() => self.look = None,
+                located = seat::next(&mut self.look) => self.looked(located).await?,
                 () = sleep => {}
             }
         }
@@ -160,11 +190,18 @@ impl VmTask {
         let now = self.gateway.clock.now();
         let mut wake: Option<Timestamp> = None;
         let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
-        let conditions = Conditions { session: self.session, interval: self.gateway.settings.interval };
-        for step in self.ledger.state().next_steps(now, &conditions) {
+        let conditions = Conditions { session: self.session, interval: self.gateway.settings.interval, seat: self.member.seat() };
+        let steps = match self.begins_again_at(now) {
+            // Its seat is for others meanwhile.
+            Some(until) => vec![Step::Wait { until: Some(until) }],
+            None => self.ledger.state().next_steps(now, &conditions),
+        };
+        self.member.keep(self.ledger.state().seat_need(&steps), now);
+        for step in steps {
             match (&step, self.tries.get(&step)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
                 _ if self.under_way.contains(&step) => {}
+                (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
                 (_, Some((_, not_before))) if *not_before > now => look_at(*not_before),
                 _ => self.start(step),
             }
@@ -194,9 +231,14 @@ impl VmTask {
         match result {
             Ok(done) => {
                 self.tries.remove(&step);
+                self.closed(&step);
                 self.trouble = None;
+                if let Some(located) = done.located {
+                    self.wish(located, self.gateway.clock.now());
+                }
                 self.session.owner_checked |= done.owner_checked;
                 self.session.swept |= done.swept;
+                self.session.tracking |= done.tracking;
                 if let Some(findings) = done.prepared {
                     self.session.prepared = true;
                     self.findings = findings;
@@ -211,6 +253,11 @@ impl VmTask {
     }
 
     async fn step_failed(&mut self, step: Step, fault: Fault) -> Result<(), Fault> {
+        // It may take long until it comes back: nobody else waits for that.
+        self.member.returned();
+        self.not_closed(&step);
+        // Somebody may have taken a snapshot since preflight, which says so best.
+        self.session.prepared &= step != Step::EnableTracking;
         let tries = self.tries.get(&step).map_or(0, |(tries, _)| *tries) + 1;
         let reaction = react(&step, &fault, tries);
         tracing::warn!(vm = %self.id, ?step, kind = %fault.kind, message = %fault.message, tries, ?reaction, "a step failed");
@@ -222,10 +269,8 @@ impl VmTask {
                 return Ok(());
             }
             Reaction::NewSnapshot => {
-                self.stop_running();
-                let salvage = perform::salvage(&self.gateway, &self.id, self.ledger.state()).await;
                 let pause = crate::policy::reaction::pause(&fault, self.attempts_so_far());
-                Fact::AttemptFailed { fault, salvage, retry_at: now.checked_add(pause).unwrap_or(now) }
+                return self.give_attempt_up(fault, now.checked_add(pause).unwrap_or(now)).await;
             }
             Reaction::FailCycle => {
                 self.stop_running();
@@ -237,6 +282,13 @@ impl VmTask {
             }
         };
         self.ledger.record(vec![fact]).await
+    }
+
+    /// What was published is kept for the next attempt.
+    async fn give_attempt_up(&mut self, fault: Fault, retry_at: Timestamp) -> Result<(), Fault> {
+        self.stop_running();
+        let salvage = perform::salvage(&self.gateway, &self.id, self.ledger.state()).await;
+        self.ledger.record(vec![Fact::AttemptFailed { fault, salvage, retry_at }]).await
     }
 
     fn attempts_so_far(&self) -> u32 {

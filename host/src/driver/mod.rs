@@ -4,12 +4,14 @@
 //!            ┌────────────── facts ──────────────┐
 //!            ▼                                   │
 //!   Ledger<Vm> ─ next_steps(now) ─▶ perform ─────┘      gateway.rs, perform.rs: one task a VM
+//!                  ▲ a seat before a cycle     fleet.rs: one broker an agent
 //!   Ledger<Replica> ─ newest commit ─▶ judge ────┘      judge.rs: one task a VM on the receiver's side
 //! ```
 //!
 //! A task owns its VM's state alone and waits for the world in one place. After a crash there is nothing to do but to go on.
 
 pub mod expected;
+pub mod fleet;
 pub mod gateway;
 pub mod judge;
 mod perform;

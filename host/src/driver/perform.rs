@@ -1,9 +1,9 @@
 //! Performs one step and answers the facts it made true. Every step may run twice.
 //!
 //! ```text
-//!   ownership ─▶ preparation ─▶ snapshots ─▶ planning ─▶ copying ─▶ snapshots ─▶ commit ─▶ receipt
-//!                                   ▲            │          │
-//!                                   └── salvage ◀┴──────────┘ cut short
+//!   ownership ─▶ preparation ─▶ locating ─▶ snapshots ─▶ planning ─▶ copying ─▶ snapshots ─▶ commit ─▶ receipt
+//!                                               ▲            │          │
+//!                                               └── salvage ◀┴──────────┘ cut short
 //! ```
 //!
 //! Here stands only which step is whose work, and what several of them need. A step sees the state as it was when the step was started and
@@ -11,6 +11,7 @@
 
 mod commit;
 mod copying;
+mod locating;
 mod ownership;
 mod planning;
 mod preparation;
@@ -28,8 +29,10 @@ use crate::pipeline::source::{Ended, Outcome};
 use crate::policy::mode::PointDisk;
 use crate::policy::vm::{Copying, Cycle, Disks, Fact, Stage, Step, Vm};
 
+use super::fleet::Located;
 use super::gateway::Gateway;
 
+pub use locating::locate;
 pub use salvage::salvage;
 
 /// What a step made true.
@@ -40,6 +43,9 @@ pub struct Done {
     pub swept: bool,
     /// What preflight found; there when nothing of it is in the way.
     pub prepared: Option<Vec<Finding>>,
+    pub tracking: bool,
+    /// Where the VM is, for the fleet.
+    pub located: Option<Located>,
 }
 
 impl From<Fact> for Done {
@@ -69,6 +75,8 @@ impl Performing {
             Step::LearnPast => self.learn_past().await,
             Step::Sweep => self.sweep().await,
             Step::Prepare => self.prepare().await,
+            Step::TakeSeat => self.locate().await,
+            Step::EnableTracking => self.enable_tracking().await,
             Step::BeginCycle { urgency } => {
                 self.check_owner().await?;
                 let cycle = CycleNumber(self.vm.next_cycle.max(1));

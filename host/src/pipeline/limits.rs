@@ -4,7 +4,7 @@
 //! away from a copy: it finds its part smaller when it is about to begin something new. While disks begin one after the other and the store
 //! stands still, the parts add up to more: to about twice as much for four disks, to four times for fifty.
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::BLOCK;
 
@@ -64,35 +64,37 @@ impl CopyLimits {
     }
 }
 
-/// The disks that are copied at one time, over all VMs.
+/// The disks that are copied just now, over all VMs. How many those may be is decided by admission.
 pub struct Copies {
-    seats: Semaphore,
-    at_once: usize,
+    now: AtomicUsize,
     limits: CopyLimits,
 }
 
-/// The right to copy one disk, held for the whole copy.
-pub struct Share<'a> {
-    copies: &'a Copies,
-    _seat: SemaphorePermit<'a>,
-}
+/// One disk's part, held for the whole copy.
+pub struct Share<'a>(&'a Copies);
 
 impl Copies {
     /// `limits`: what a copy has that is alone.
-    pub fn new(at_once: usize, limits: CopyLimits) -> Copies {
-        Copies { seats: Semaphore::new(at_once), at_once, limits }
+    pub fn new(limits: CopyLimits) -> Copies {
+        Copies { now: AtomicUsize::new(0), limits }
     }
 
-    /// Waits for its turn.
-    pub async fn enter(&self) -> Share<'_> {
-        Share { _seat: self.seats.acquire().await.expect("this semaphore is never closed"), copies: self }
+    pub fn enter(&self) -> Share<'_> {
+        self.now.fetch_add(1, Ordering::Relaxed);
+        Share(self)
     }
 }
 
 impl Share<'_> {
     /// What this copy may hold now.
     pub fn limits(&self) -> CopyLimits {
-        self.copies.limits.shared_by(self.copies.at_once - self.copies.seats.available_permits())
+        self.0.limits.shared_by(self.0.now.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -102,16 +104,16 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    #[tokio::test]
-    async fn a_copy_that_is_alone_has_everything_and_fifty_share_it() {
+    #[test]
+    fn a_copy_that_is_alone_has_everything_and_fifty_share_it() {
         let all = CopyLimits::within(96 * MIB, 16 * MIB, 1);
         assert_eq!((all.segment_bytes, all.segments_at_once, all.read_unit), (4 * MIB, 12, 2 * MIB));
-        let copies = Copies::new(50, all);
-        let first = copies.enter().await;
+        let copies = Copies::new(all);
+        let first = copies.enter();
         assert_eq!(first.limits(), all);
         let mut others = Vec::new();
         for _ in 1..50 {
-            others.push(copies.enter().await);
+            others.push(copies.enter());
         }
         let one = first.limits();
         let held = one.read_ahead + one.segment_bytes * (one.segments_at_once as u64 + 1);

@@ -1,8 +1,11 @@
 //! Decisions, and nothing else: no I/O, no async, no clock. Facts are folded into state, and state and time say what to do next.
 
+pub mod admission;
+pub mod governor;
 pub mod interval;
 pub mod mode;
 pub mod reaction;
 pub mod replica;
 pub mod verdict;
 pub mod vm;
+pub mod waiting;

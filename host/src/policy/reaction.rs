@@ -32,7 +32,13 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
             Reaction::Halt
         }
         // There is no cycle yet that could fail: whoever has to act finds the reason in the status, and then it goes on by itself.
-        Step::Prepare | Step::BeginCycle { .. } | Step::CheckOwner | Step::TakeOwnership | Step::LearnPast => retry,
+        Step::Prepare
+        | Step::TakeSeat
+        | Step::EnableTracking
+        | Step::BeginCycle { .. }
+        | Step::CheckOwner
+        | Step::TakeOwnership
+        | Step::LearnPast => retry,
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,

@@ -3,7 +3,7 @@
 //! ```text
 //!             ┌──────────── due: interval, command, repair ◀───────────────────────────────┐
 //!             ▼                                                                            │
-//!   idle ─▶ [final: off] ─▶ intend ─▶ open ─▶ list ─▶ plan, copy (each disk) ─▶ close ─▶ commit ─▶ await receipt
+//!   idle ─▶ seat ─▶ [final: off] ─▶ intend ─▶ open ─▶ list ─▶ plan, copy (each disk) ─▶ close ─▶ commit ─▶ await receipt
 //!                             ▲                         │ snapshot lost                        │ applied:  point and markers move
 //!                             └─────── abandon ◀────────┘ (what was published is kept)         │ rejected: they stay, a repair is due
 //! ```
@@ -16,6 +16,7 @@
 
 mod cycle;
 mod facts;
+mod seat;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use super::interval::Interval;
 
 pub use cycle::{Copying, Cycle, Disks, Stage, Then};
 pub use facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
+pub use seat::{Seat, SeatNeed};
 
 /// How a cycle ended, for the table that people look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +94,10 @@ pub struct Vm {
 pub struct Session {
     pub owner_checked: bool,
     pub swept: bool,
-    /// Preflight found nothing in the way, and change tracking is on.
+    /// Preflight found nothing in the way.
     pub prepared: bool,
+    /// Change tracking is on.
+    pub tracking: bool,
 }
 
 /// What decides with the facts: what this process did already, and what the operator allows.
@@ -101,6 +105,8 @@ pub struct Session {
 pub struct Conditions {
     pub session: Session,
     pub interval: Interval,
+    /// What the fleet gave this VM to run a cycle with.
+    pub seat: Seat,
 }
 
 /// What to do. Two steps of one answer may run side by side.
@@ -117,8 +123,11 @@ pub enum Step {
     LearnPast,
     /// Closes snapshots that a lost reply left behind.
     Sweep,
-    /// Looks for what stands in the way, and turns change tracking on.
+    /// Looks for what stands in the way.
     Prepare,
+    /// Asks the source where the VM is, and the fleet for a seat there.
+    TakeSeat,
+    EnableTracking,
     BeginCycle {
         urgency: Urgency,
     },
@@ -170,7 +179,7 @@ impl Vm {
         }
         match &self.cycle {
             None => self.when_idle(now, conditions),
-            Some(cycle) => cycle.next_steps(now, conditions.session),
+            Some(cycle) => cycle.next_steps(now, conditions.session, conditions.seat),
         }
     }
 
@@ -184,6 +193,8 @@ impl Vm {
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],
             _ if !session.prepared => vec![Step::Prepare],
+            _ if conditions.seat == Seat::None => vec![Step::TakeSeat],
+            _ if !session.tracking => vec![Step::EnableTracking],
             (Some(urgency), _) => vec![Step::BeginCycle { urgency }],
             (None, Some(_)) => vec![Step::BeginCycle { urgency: Urgency::Scheduled }],
         }

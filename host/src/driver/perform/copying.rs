@@ -1,8 +1,7 @@
 //! Copies one disk as it was planned. When the fact says so, published pages speak for everything that was planned, and the segments that
 //! they name are in the store.
 //!
-//! How many disks are copied at one time is limited over all VMs, by a share that is held for the whole copy. A copy that was dropped goes
-//! on behind the last page that it published.
+//! The disks that are copied at one time share what may be in flight. A copy that was dropped goes on behind the last page that it published.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +19,7 @@ impl Performing {
     pub(super) async fn copy_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
         let (token, copying) = self.copying(disk)?;
         let plan = copying.plan.as_ref().ok_or_else(|| Fault::internal("a disk is copied before it was planned"))?;
-        let share = self.gateway.copies.enter().await;
+        let share = self.gateway.copies.enter();
         let base = match plan.mode {
             Mode::Initial => None,
             // Without digests of the base nothing is found to be the same, and everything planned is sent.

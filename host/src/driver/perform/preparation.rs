@@ -2,7 +2,7 @@
 //! power off.
 //!
 //! Preflight comes first and changes nothing. While it finds something in the way the VM stays as it is, and the operator is told what to
-//! do about it. A guest is asked to shut down and never cut off; when that takes too long, a person decides.
+//! do about it. Change tracking may cost a snapshot to become live, so it is turned on with a seat only. A guest is asked to shut down and never cut off; when that takes too long, a person decides.
 
 use crate::model::{Fault, Finding, PowerAction, PowerState, Severity};
 use crate::pipeline::source::Ended;
@@ -11,7 +11,6 @@ use crate::policy::vm::Fact;
 use super::{Done, Performing};
 
 impl Performing {
-    /// Touches nothing but change tracking, and that only when nothing is in the way.
     pub(super) async fn prepare(&self) -> Result<Done, Fault> {
         let vm = self.identity()?;
         let findings = self.gateway.source.preflight(vm).await?;
@@ -21,9 +20,13 @@ impl Performing {
                 blocking.iter().map(|finding| format!("{}: {} {}", finding.subject, finding.message, finding.remedy)).collect();
             return Err(Fault::denied(told.join("; ")));
         }
-        let outcome = self.gateway.source.enable_tracking(vm).await?;
-        self.finish(outcome, |ended| matches!(ended, Ended::Done).then_some(())).await?;
         Ok(Done { prepared: Some(findings), ..Done::default() })
+    }
+
+    pub(super) async fn enable_tracking(&self) -> Result<Done, Fault> {
+        let outcome = self.gateway.source.enable_tracking(self.identity()?).await?;
+        self.finish(outcome, |ended| matches!(ended, Ended::Done).then_some(())).await?;
+        Ok(Done { tracking: true, ..Done::default() })
     }
 
     pub(super) async fn power_off(&self) -> Result<Done, Fault> {

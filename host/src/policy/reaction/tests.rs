@@ -28,6 +28,8 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::LearnPast, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::BeginCycle { urgency }, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::Prepare, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
+        (Step::TakeSeat, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
+        (Step::EnableTracking, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::Sweep, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::PowerOff, "frfffffrrfff", "ffffffffffff"),
         (Step::IntendSnapshot { attempt: Attempt::FIRST }, "frfffffrrfff", "ffffffffffff"),

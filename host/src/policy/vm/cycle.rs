@@ -19,7 +19,7 @@ use crate::model::commit::{Layer, Mode, PointRef, Sha};
 use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, SnapshotDisk, SnapshotToken};
 
 use super::facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
-use super::{EndedDisk, Session, Step};
+use super::{EndedDisk, Seat, Session, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle {
@@ -79,7 +79,25 @@ pub struct Disks {
 
 impl Disks {
     fn all_copied(&self) -> bool {
-        self.each.values().all(|disk| disk.layer.is_some())
+        self.not_copied().next().is_none()
+    }
+
+    /// All disks are planned at once; the first ones that are not copied yet are read, as many as there are places.
+    fn next_steps(&self, seat: Seat) -> Vec<Step> {
+        let places = match seat {
+            Seat::None => 0,
+            Seat::Held { disks } => disks,
+        };
+        let step = |(index, (disk, copying)): (usize, (&DiskId, &Copying))| match copying.plan {
+            None => Some(Step::PlanDisk { disk: disk.clone() }),
+            Some(_) if index < places => Some(Step::CopyDisk { disk: disk.clone() }),
+            Some(_) => None,
+        };
+        self.not_copied().enumerate().filter_map(step).collect()
+    }
+
+    pub fn not_copied(&self) -> impl Iterator<Item = (&DiskId, &Copying)> {
+        self.each.iter().filter(|(_, copying)| copying.layer.is_none())
     }
 }
 
@@ -111,24 +129,20 @@ impl Cycle {
     }
 
     /// What to do now, for as long as the cycle is under way.
-    pub(super) fn next_steps(&self, now: Timestamp, session: Session) -> Vec<Step> {
+    pub(super) fn next_steps(&self, now: Timestamp, session: Session, seat: Seat) -> Vec<Step> {
         match &self.stage {
-            Stage::PoweringOff => vec![Step::PowerOff],
             Stage::NeedsSnapshot { not_before: Some(until) } if *until > now => vec![Step::Wait { until: Some(*until) }],
             Stage::NeedsSnapshot { .. } if !session.swept => vec![Step::Sweep],
+            Stage::Open { token, disks: Some(disks), .. } if disks.all_copied() => vec![Step::CloseSnapshot { token: token.clone() }],
+            // What opens or reads a snapshot needs a seat: after a restart, and again for the next attempt.
+            Stage::PoweringOff | Stage::NeedsSnapshot { .. } | Stage::Opening { .. } | Stage::Open { .. } if seat == Seat::None => {
+                vec![Step::TakeSeat]
+            }
+            Stage::PoweringOff => vec![Step::PowerOff],
             Stage::NeedsSnapshot { .. } => vec![Step::IntendSnapshot { attempt: self.attempt }],
             Stage::Opening { tag } => vec![Step::OpenSnapshot { tag: tag.clone() }],
             Stage::Open { token, disks: None, .. } => vec![Step::ListDisks { token: token.clone() }],
-            Stage::Open { token, disks: Some(disks), .. } if disks.all_copied() => vec![Step::CloseSnapshot { token: token.clone() }],
-            Stage::Open { disks: Some(disks), .. } => disks
-                .each
-                .iter()
-                .filter(|(_, copying)| copying.layer.is_none())
-                .map(|(disk, copying)| match copying.plan {
-                    None => Step::PlanDisk { disk: disk.clone() },
-                    Some(_) => Step::CopyDisk { disk: disk.clone() },
-                })
-                .collect(),
+            Stage::Open { disks: Some(disks), .. } => disks.next_steps(seat),
             Stage::Closed { .. } => vec![Step::Commit { cycle: self.number }],
             Stage::Committed { .. } => vec![Step::AwaitReceipt { cycle: self.number }],
             Stage::Abandoning { tag, token, .. } => vec![Step::AbandonSnapshot { tag: tag.clone(), token: token.clone() }],

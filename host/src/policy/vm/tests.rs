@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use crate::model::commit::{Layer, Sha};
 use crate::model::{DiskSize, SnapshotDisk};
+use crate::policy::admission::{Kind, Standing};
 use crate::policy::mode::PointDisk;
 use crate::policy::reaction::{Reaction, react};
 
@@ -14,7 +15,7 @@ fn interval() -> Interval {
 }
 
 fn conditions(session: Session) -> Conditions {
-    Conditions { session, interval: interval() }
+    Conditions { session, interval: interval(), seat: Seat::Held { disks: 8 } }
 }
 
 fn disk() -> DiskId {
@@ -49,7 +50,7 @@ fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
     let cycle = vm.cycle.as_ref();
     let attempt = cycle.map_or(Attempt::FIRST, |cycle| cycle.attempt);
     Some(match step {
-        Step::Wait { .. } | Step::CheckOwner | Step::Sweep | Step::Prepare => return None,
+        Step::Wait { .. } | Step::CheckOwner | Step::Sweep | Step::Prepare | Step::TakeSeat | Step::EnableTracking => return None,
         Step::TakeOwnership | Step::LearnPast => {
             Fact::Owned { epoch: Epoch(1), newest: vm.newest, point: vm.point.clone(), next_cycle: CycleNumber(1), unjudged: None }
         }
@@ -76,7 +77,7 @@ fn in_order() -> Vec<Fact> {
     let mut facts = vec![Fact::Enrolled { identity, source: "s".into(), name: "n".into(), at: START }];
     vm.apply(facts[0].clone()).unwrap();
     while !matches!(facts.last(), Some(Fact::Applied { .. })) {
-        let steps = vm.next_steps(START, &conditions(Session { owner_checked: true, swept: true, prepared: true }));
+        let steps = vm.next_steps(START, &conditions(Session { owner_checked: true, swept: true, prepared: true, tracking: true }));
         let fact = success(&vm, &steps[0], START).unwrap();
         vm.apply(fact.clone()).unwrap();
         facts.push(fact);
@@ -118,7 +119,7 @@ fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
     }
     assert!(pauses.is_sorted() && pauses[0] == 5 && pauses[19] == 640, "{pauses:?}");
     vm.demand = Some(Urgency::Demanded);
-    let session = Session { owner_checked: true, swept: true, prepared: true };
+    let session = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
     assert_eq!(vm.next_steps(START, &conditions(session)), [Step::Wait { until: vm.due(interval()) }]);
     vm.apply(Fact::Demanded { urgency: Urgency::Demanded, at: START }).unwrap();
     assert_eq!(vm.next_steps(START, &conditions(session)), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
@@ -139,6 +140,71 @@ fn an_agent_that_takes_over_after_the_final_cycle_begins_none_by_itself() {
     }
 }
 
+/// What burdens the source: it never happens without a seat.
+fn needs_seat(step: &Step) -> bool {
+    let opens = matches!(step, Step::IntendSnapshot { .. } | Step::OpenSnapshot { .. } | Step::EnableTracking);
+    let reads = matches!(step, Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. });
+    opens || reads || matches!(step, Step::BeginCycle { .. } | Step::PowerOff)
+}
+
+#[test]
+fn as_many_disks_are_read_as_there_are_places_and_the_rest_follows() {
+    let mut vm = Vm::default();
+    for fact in in_order() {
+        let listed = matches!(fact, Fact::DisksListed { .. });
+        match fact {
+            Fact::DisksListed { definition, .. } => {
+                let disks = ["a", "b", "c"].map(|id| SnapshotDisk { id: id.into(), ..snapshot_disk() }).to_vec();
+                vm.apply(Fact::DisksListed { disks, definition }).unwrap();
+            }
+            fact => vm.apply(fact).unwrap(),
+        }
+        if listed {
+            break;
+        }
+    }
+    let ready = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
+    let steps = |vm: &Vm| vm.next_steps(START, &Conditions { seat: Seat::Held { disks: 2 }, ..conditions(ready) });
+    assert_eq!(steps(&vm), ["a", "b", "c"].map(|disk| Step::PlanDisk { disk: disk.into() }));
+    for disk in ["a", "b", "c"] {
+        vm.apply(Fact::DiskPlanned { disk: disk.into(), plan: plan(&vm) }).unwrap();
+    }
+    let copy = |disks: &[&str]| disks.iter().map(|disk| Step::CopyDisk { disk: (*disk).into() }).collect::<Vec<_>>();
+    assert_eq!((steps(&vm), vm.disks_left()), (copy(&["a", "b"]), Some(3)));
+    let layer = layer(1, Attempt::FIRST);
+    vm.apply(Fact::DiskCopied { disk: "b".into(), layer, stats: CopyStats::default() }).unwrap();
+    assert_eq!((steps(&vm), vm.seat_need(&steps(&vm))), (copy(&["a", "c"]), SeatNeed::Seat { disks_left: Some(2) }));
+}
+
+/// Each stage of a cycle, with what it still needs of its seat.
+#[test]
+fn a_seat_is_needed_until_the_snapshot_is_closed() {
+    let ready = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
+    let mut vm = Vm::default();
+    let mut needs = Vec::new();
+    for fact in in_order() {
+        vm.apply(fact).unwrap();
+        needs.push((vm.seat_need(&vm.next_steps(START, &conditions(ready))), vm.standing()));
+    }
+    let seat = |disks_left| SeatNeed::Seat { disks_left };
+    let expected = [
+        (SeatNeed::Nothing, Standing::New),
+        (seat(None), Standing::New),
+        (seat(None), Standing::Replicating),
+        (seat(None), Standing::SnapshotOpen),
+        (seat(None), Standing::SnapshotOpen),
+        (seat(Some(1)), Standing::SnapshotOpen),
+        (seat(Some(1)), Standing::SnapshotOpen),
+        (seat(Some(0)), Standing::SnapshotOpen),
+        (SeatNeed::Nothing, Standing::Replicating),
+        (SeatNeed::Nothing, Standing::Replicating),
+        (seat(None), Standing::Replicating),
+    ];
+    assert_eq!(needs, expected);
+    vm.apply(Fact::Demanded { urgency: Urgency::Final, at: START }).unwrap();
+    assert_eq!(vm.kind(), Kind::Final);
+}
+
 fn any_fault() -> impl Strategy<Value = Fault> {
     use crate::model::FaultKind::*;
     let kinds = [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal];
@@ -156,10 +222,12 @@ proptest! {
         let mut now = START;
         for (choice, fault, tries) in choices {
             now = now.checked_add(Duration::from_secs(300)).unwrap();
-            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8 };
+            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8, tracking: choice != 7 };
             let steps = vm.next_steps(now, &conditions(session));
             prop_assert!(!steps.is_empty());
             prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));
+            let seatless = vm.next_steps(now, &Conditions { seat: Seat::None, ..conditions(session) });
+            prop_assert!(!seatless.is_empty() && !seatless.iter().any(needs_seat), "{:?}", seatless);
             let step = &steps[usize::from(choice) % steps.len()];
             let fact = match (choice, step) {
                 (7, Step::AwaitReceipt { .. }) => {

@@ -1,0 +1,278 @@
+//! The one broker of an agent: every VM's task asks it for a seat before it begins a cycle, and gives the seat back bit by bit.
+//!
+//! ```text
+//!   task ─ join ─▶ Member ─ ask(wish) ─▶ admission ─▶ told ─▶ seat ─ keep(need) … keep(nothing)
+//!                     └─ dropped: everything it had is free
+//! ```
+//!
+//! What sources say of their datastores goes to the snapshot governor, whose verdicts are gates of admission.
+//!
+//! It knows nothing that outlives the process. A VM whose snapshot is open since before a restart joins as expected, and until it has asked
+//! nobody else enters, so that its snapshots and its disks find their room.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use crate::model::{Placement, VmId};
+use crate::policy::admission::{Admission, Ask, Kind, LimitNo, Limits, Pace, Place, Standing, VmNo};
+use crate::policy::governor::{CloseNow, Governed, Rules, Space, Unmerged, Verdict, too_old};
+use crate::policy::vm::{Seat, SeatNeed, Vm};
+use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
+
+pub struct Fleet(Mutex<State>);
+
+struct State {
+    admission: Admission,
+    rules: Rules,
+    datastores: BTreeMap<LimitNo, Governed>,
+    /// By VM: who is to be told when it has a seat. None: known from the journal, and no task of it runs.
+    members: BTreeMap<VmNo, Arc<Notify>>,
+    numbers: BTreeMap<VmId, VmNo>,
+    /// The newest moment that anybody named.
+    now: Timestamp,
+}
+
+/// A VM's place at the broker. Whatever it holds is free when this is dropped.
+pub struct Member {
+    fleet: Arc<Fleet>,
+    vm: VmNo,
+    told: Arc<Notify>,
+}
+
+/// What a task wishes for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub kind: Kind,
+    pub standing: Standing,
+    /// Since when its cycle is due.
+    pub since: Timestamp,
+    /// Disks that are not copied yet; none: all that the placement names.
+    pub disks_left: Option<usize>,
+}
+
+/// Where a VM is, as its source said just now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Located {
+    pub placement: Placement,
+    pub host_disks_max: Option<u32>,
+}
+
+impl Fleet {
+    pub fn new(limits: Limits, rules: Rules) -> Arc<Fleet> {
+        Arc::new(Fleet(Mutex::new(State {
+            admission: Admission::new(limits),
+            rules,
+            datastores: BTreeMap::new(),
+            members: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            now: Timestamp::MIN,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics while it holds this")
+    }
+
+    /// Until `assembled`, only VMs enter whose snapshot is open: others of that kind may not have joined yet.
+    pub fn assemble(&self) {
+        self.state().admission.assemble();
+    }
+
+    pub fn assembled(&self) {
+        self.change(Admission::assembled);
+    }
+
+    pub fn set_limits(&self, limits: Limits, rules: Rules) {
+        let mut state = self.state();
+        state.rules = rules;
+        state.change(|admission| admission.set_limits(limits));
+        let datastores: Vec<LimitNo> = state.datastores.keys().copied().collect();
+        datastores.into_iter().for_each(|no| state.judge(no));
+    }
+
+    /// This VM is replicated, although no task of it runs yet: it keeps its place among the VMs.
+    pub fn reserve(&self, id: &VmId, name: &str) {
+        let vm = self.state().number(id, name);
+        self.change(|admission| admission.replicates(vm));
+    }
+
+    /// It will not come: its place is free, if no task of it runs.
+    pub fn give_up(&self, id: &VmId) {
+        let mut state = self.state();
+        let now = state.now;
+        if let Some(vm) = state.numbers.get(id).copied().filter(|vm| !state.members.contains_key(vm)) {
+            state.change(|admission| admission.forget(vm, now));
+        }
+    }
+
+    pub fn join(self: &Arc<Fleet>, id: &VmId, name: &str, vm: &Vm) -> Member {
+        let mut state = self.state();
+        let no = state.number(id, name);
+        let told = Arc::new(Notify::new());
+        state.members.insert(no, told.clone());
+        match vm.standing() {
+            Standing::SnapshotOpen => state.admission.expect(no),
+            Standing::Replicating => state.admission.replicates(no),
+            Standing::New => {}
+        }
+        Member { fleet: self.clone(), vm: no, told }
+    }
+
+    /// What a VM waits for, if it waits for a seat.
+    pub fn why(&self, id: &VmId) -> Option<Waiting> {
+        let state = self.state();
+        let vm = *state.numbers.get(id)?;
+        let waiting = state.admission.why(vm)?;
+        let verdict = state.datastores.get(&state.admission.waits_at(vm)?).map(|governed| governed.verdict(&state.rules));
+        Some(match (waiting, verdict) {
+            (Waiting::Limit(Shortage { limit: Limit::Datastore { name, .. }, .. }), Some(Verdict::One(tight))) => {
+                Waiting::Datastore { name, tight, takes: Takes::OneVm }
+            }
+            (Waiting::Limit(Shortage { limit: Limit::Datastore { name, .. }, .. }), Some(Verdict::Shut(tight))) => {
+                Waiting::Datastore { name, tight, takes: Takes::None }
+            }
+            (waiting, _) => waiting,
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Admission)) {
+        self.state().change(change);
+    }
+}
+
+impl State {
+    fn number(&mut self, id: &VmId, name: &str) -> VmNo {
+        let vm = self.admission.vm(id.as_str(), name);
+        self.numbers.insert(id.clone(), vm);
+        vm
+    }
+
+    fn at(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Changes something, and tells everybody who has a seat by it.
+    fn change(&mut self, change: impl FnOnce(&mut Admission)) {
+        change(&mut self.admission);
+        for vm in self.admission.entered() {
+            if let Some(told) = self.members.get(&vm) {
+                told.notify_one();
+            }
+        }
+    }
+
+    /// Lets through at a datastore whom the governor lets through.
+    fn judge(&mut self, no: LimitNo) {
+        let Some(governed) = self.datastores.get(&no) else { return };
+        let gate = governed.verdict(&self.rules).gate();
+        self.change(|admission| admission.set_gate(no, gate));
+    }
+
+    /// The limits that count where a VM is. What is said of its datastores is taken in.
+    fn place(&mut self, source: &str, located: &Located) -> Place {
+        let Located { placement, host_disks_max } = located;
+        let host = (!placement.host.is_empty())
+            .then(|| self.admission.limit(Limit::Host { source: source.to_owned(), name: placement.host.clone() }, *host_disks_max));
+        let mut datastores: Vec<(LimitNo, u32)> = Vec::new();
+        for store in &placement.datastores {
+            let disks = placement.disks.iter().filter(|disk| disk.datastore.as_ref() == Some(&store.id)).count();
+            if disks > 0 {
+                let limit = Limit::Datastore { source: source.to_owned(), id: store.id.clone(), name: store.name.clone() };
+                let no = self.admission.limit(limit, None);
+                datastores.push((no, disks as u32));
+                let (rules, now) = (self.rules, self.now);
+                let space = Space { free: store.free, capacity: store.capacity };
+                self.datastores.entry(no).or_default().observe(&rules, now, space);
+                self.judge(no);
+            }
+        }
+        Place { disks: placement.disks.len().max(1) as u32, host, datastores, sinks: Vec::new() }
+    }
+}
+
+impl Member {
+    pub fn seat(&self) -> Seat {
+        match self.fleet.state().admission.seat(self.vm) {
+            Some(disks) => Seat::Held { disks: disks as usize },
+            None => Seat::None,
+        }
+    }
+
+    pub fn waits(&self) -> bool {
+        self.fleet.state().admission.waits(self.vm)
+    }
+
+    pub fn pace(&self) -> Pace {
+        self.fleet.state().admission.pace(self.vm)
+    }
+
+    /// Asks for a seat, or asks otherwise than before.
+    pub fn ask(&self, source: &str, located: &Located, wish: Wish, now: Timestamp) {
+        let mut state = self.fleet.state();
+        let now = state.at(now);
+        let place = Arc::new(state.place(source, located));
+        let disks = wish.disks_left.map_or(place.disks, |left| left as u32);
+        let ask = Ask { kind: wish.kind, standing: wish.standing, since: wish.since, disks, place };
+        state.change(|admission| admission.ask(self.vm, ask, now));
+    }
+
+    /// Takes in where a VM with an open snapshot is now; answers why that has to be closed, if it has to be.
+    pub fn look(&self, source: &str, located: &Located, opened_at: Timestamp, now: Timestamp) -> Option<CloseNow> {
+        let mut state = self.fleet.state();
+        let now = state.at(now);
+        let place = state.place(source, located);
+        let rules = state.rules;
+        let governed = place.datastores.iter().filter_map(|(no, _)| state.datastores.get(no));
+        governed.filter_map(|governed| governed.close_now(&rules, opened_at, now)).next().or_else(|| too_old(&rules, opened_at, now))
+    }
+
+    /// The VM's snapshot could not be closed, or is closed at last: where it lay, others go one by one meanwhile.
+    pub fn unmerged(&self, source: &str, located: &Located, unmerged: Unmerged) {
+        let mut state = self.fleet.state();
+        let place = state.place(source, located);
+        for (no, _) in place.datastores {
+            state.datastores.entry(no).or_default().unmerged(self.vm, unmerged);
+            state.judge(no);
+        }
+    }
+
+    /// Gives back what is not needed any longer.
+    pub fn keep(&self, need: SeatNeed, now: Timestamp) {
+        let mut state = self.fleet.state();
+        let now = state.at(now);
+        let vm = self.vm;
+        state.change(|admission| match need {
+            SeatNeed::Gone => admission.forget(vm, now),
+            SeatNeed::Nothing => admission.leave(vm, now),
+            SeatNeed::Snapshots => admission.only_snapshots(vm, now),
+            SeatNeed::Seat { disks_left: Some(left) } => admission.disks_left(vm, left as u32, now),
+            SeatNeed::Seat { disks_left: None } => {}
+        });
+    }
+
+    /// Others need not wait any longer for this VM's return.
+    pub fn returned(&self) {
+        self.fleet.change(|admission| admission.returned(self.vm));
+    }
+
+    /// Ends when there is a seat that was not there before.
+    pub async fn told(&self) {
+        self.told.notified().await;
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.fleet.state();
+        let now = state.now;
+        state.members.remove(&self.vm);
+        state.change(|admission| admission.leave(self.vm, now));
+    }
+}
+
+#[cfg(test)]
+mod tests;

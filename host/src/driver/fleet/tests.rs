@@ -1,0 +1,133 @@
+use futures::FutureExt;
+
+use crate::model::{Datastore, DiskHome};
+use crate::policy::governor::Tight;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn fleet(limits: Limits) -> Arc<Fleet> {
+    Fleet::new(limits, Rules::default())
+}
+
+fn located(disks: usize) -> Located {
+    with_free(disks, 100)
+}
+
+/// On a datastore with so many of 100 GiB free.
+fn with_free(disks: usize, gib: u64) -> Located {
+    let store = Datastore { id: "ds-1".into(), name: "fast".into(), free: gib << 30, capacity: 100 << 30, snapshot_bytes: 0 };
+    let disks = (0..disks).map(|no| DiskHome { disk: format!("d{no}").as_str().into(), datastore: Some("ds-1".into()) });
+    let placement = Placement { host: "esx-07".into(), datastores: vec![store], disks: disks.collect() };
+    Located { placement, host_disks_max: Some(8) }
+}
+
+fn wish(kind: Kind) -> Wish {
+    Wish { kind, standing: Standing::New, since: NOW, disks_left: None }
+}
+
+fn join(fleet: &Arc<Fleet>, name: &str) -> Member {
+    fleet.join(&name.into(), name, &Vm::default())
+}
+
+fn told(member: &Member) -> bool {
+    member.told().now_or_never().is_some()
+}
+
+#[test]
+fn a_seat_is_told_of_and_comes_back_when_its_holder_is_gone() {
+    let fleet = fleet(Limits::default());
+    let (first, second) = (join(&fleet, "first"), join(&fleet, "second"));
+    first.ask("vc", &located(8), wish(Kind::Initial), NOW);
+    assert!(told(&first));
+    assert_eq!(first.seat(), Seat::Held { disks: 8 });
+    second.ask("vc", &located(2), wish(Kind::Initial), NOW);
+    assert!(second.waits() && !told(&second));
+    let Some(Waiting::Limit(shortage)) = fleet.why(&"second".into()) else { panic!("it waits for nothing") };
+    assert_eq!((shortage.in_use, shortage.max), (8, Some(8)));
+    // Its task has died.
+    drop(first);
+    assert!(told(&second));
+    assert_eq!((second.seat(), fleet.why(&"second".into())), (Seat::Held { disks: 2 }, None));
+}
+
+#[test]
+fn a_place_among_the_vms_is_kept_for_whom_the_journal_knows() {
+    let fleet = fleet(Limits { vms: 1, ..Limits::default() });
+    fleet.reserve(&"away".into(), "away");
+    let new = join(&fleet, "new");
+    new.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    assert!(new.waits());
+    // Not wanted any longer.
+    fleet.give_up(&"away".into());
+    assert!(told(&new));
+    // Whose task runs is not given up.
+    fleet.give_up(&"new".into());
+    assert_eq!(new.seat(), Seat::Held { disks: 1 });
+}
+
+#[test]
+fn a_source_that_names_no_host_and_no_datastore_has_the_appliances_limits_only() {
+    let fleet = fleet(Limits { disks: 2, ..Limits::default() });
+    let (first, second) = (join(&fleet, "first"), join(&fleet, "second"));
+    for member in [&first, &second] {
+        member.ask("images", &Located::default(), wish(Kind::Initial), NOW);
+        assert_eq!(member.seat(), Seat::Held { disks: 1 });
+    }
+}
+
+#[test]
+fn a_final_cycle_that_waits_goes_before_the_delta_that_it_was() {
+    let fleet = fleet(Limits { disks: 1, ..Limits::default() });
+    let members = ["runs", "other", "urgent"].map(|name| join(&fleet, name));
+    let replicating = |kind| Wish { standing: Standing::Replicating, ..wish(kind) };
+    for member in &members {
+        member.ask("vc", &located(1), replicating(Kind::Delta), NOW);
+    }
+    members[2].ask("vc", &located(1), replicating(Kind::Final), NOW);
+    members[0].keep(SeatNeed::Nothing, NOW);
+    assert_eq!(members.each_ref().map(Member::seat), [Seat::None, Seat::None, Seat::Held { disks: 1 }]);
+}
+
+#[test]
+fn limits_change_while_vms_wait() {
+    let fleet = fleet(Limits { disks: 1, ..Limits::default() });
+    let (first, second) = (join(&fleet, "first"), join(&fleet, "second"));
+    first.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    second.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    assert!(second.waits());
+    fleet.set_limits(Limits { disks: 2, ..Limits::default() }, Rules::default());
+    assert!(told(&second));
+}
+
+#[test]
+fn a_datastore_that_fills_lets_vms_in_one_by_one_and_then_closes_what_is_open() {
+    let fleet = fleet(Limits::default());
+    let [runs, second] = ["runs", "second"].map(|name| join(&fleet, name));
+    let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+    runs.ask("vc", &with_free(1, 9), wish(Kind::Initial), at(0));
+    second.ask("vc", &with_free(1, 9), wish(Kind::Initial), at(0));
+    let space = |free: u64| Tight::Space { free: free << 30, reserve: 5 << 30 };
+    let waits = |tight, takes| Some(Waiting::Datastore { name: "fast".into(), tight, takes });
+    assert_eq!(fleet.why(&"second".into()), waits(space(9), Takes::OneVm));
+    assert!(runs.look("vc", &with_free(1, 8), at(0), at(2)).is_some(), "half a GiB a minute: six minutes are left");
+    runs.keep(SeatNeed::Nothing, at(3));
+    // What made it fill is gone, and there is no more than twice its reserve.
+    second.ask("vc", &with_free(1, 9), wish(Kind::Initial), at(4));
+    assert_eq!(fleet.why(&"second".into()), waits(space(9), Takes::None));
+    second.ask("vc", &with_free(1, 90), wish(Kind::Initial), at(9));
+    assert_eq!(second.seat(), Seat::Held { disks: 1 });
+}
+
+#[test]
+fn where_a_snapshot_is_not_closed_others_go_one_by_one() {
+    let fleet = fleet(Limits::default());
+    let [stuck, first, second] = ["stuck", "first", "second"].map(|name| join(&fleet, name));
+    stuck.unmerged("vc", &located(1), Unmerged::Yes);
+    first.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    second.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    assert_eq!([&first, &second].map(|member| member.waits()), [false, true]);
+    stuck.unmerged("vc", &located(1), Unmerged::No);
+    assert!(!second.waits());
+}
