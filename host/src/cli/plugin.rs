@@ -227,7 +227,7 @@ impl Desk {
         let key = key.or(pinned.as_ref());
         // What is compiled here, an agent need not compile again.
         let wrong: Vec<String> =
-            signature_wrong(&found, key).into_iter().chain(misfits(&package, &CodeCache::beside(&self.config.state))).collect();
+            signature_wrong(&found, key).into_iter().chain(misfits(&package, CodeCache::beside(&self.config.state))).collect();
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -319,7 +319,7 @@ impl Desk {
     /// Looking begins no state.
     fn misfits(&self, package: &Package) -> Vec<String> {
         let state = &self.config.state;
-        misfits(package, &if state.is_dir() { CodeCache::beside(state) } else { CodeCache::none() })
+        misfits(package, if state.is_dir() { CodeCache::beside(state) } else { CodeCache::none() })
     }
 
     fn show(&self, found: &Found, package: &Package) {

@@ -53,9 +53,9 @@ impl Cutover for PluginCutover {
         let now = self.current.now();
         let mut live = now.control.take_fresh().await?;
         live.store.data_mut().begin_plan();
+        let deadline = live.deadline(Duration::ZERO);
         let (guest, context) = (live.world.transload_plugin_cutover(), convert::context(context));
-        let planned = guest.call_plan(&mut live.store, &context);
-        let called = tokio::time::timeout(now.control.limit(Duration::ZERO), planned).await;
+        let called = deadline.before(guest.call_plan(&mut live.store, &context)).await;
         let steps = convert::steps(now.control.settle(live, "plan", called)?).map_err(|fault| now.plugin.shown(fault))?;
         Ok(steps.into_iter().map(|step| Step { summary: self.hide(&step.summary), ..step }).collect())
     }

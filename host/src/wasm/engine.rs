@@ -15,6 +15,7 @@ use super::admission;
 use super::approval::Approvals;
 use super::bindings;
 use super::code_cache::CodeCache;
+use super::compiling::Compiler;
 use super::counters::Counters;
 use super::cutover::PluginCutover;
 use super::instances::{Instances, World};
@@ -38,8 +39,7 @@ pub struct PluginHost {
     clock: Arc<dyn Clock>,
     /// By the SHA-256 of the component, so that two sources with one plugin compile it once.
     compiled: Mutex<BTreeMap<String, Component>>,
-    /// And from one start to the next.
-    kept: Arc<CodeCache>,
+    compiler: Compiler,
     approvals: Approvals,
     /// Whose each nftables table is. Two that fill one would throw away each other's rules.
     tables: Mutex<BTreeMap<String, String>>,
@@ -52,7 +52,7 @@ impl PluginHost {
             engine: engine()?,
             clock,
             compiled: Mutex::default(),
-            kept: Arc::new(kept),
+            compiler: Compiler::new(kept),
             approvals,
             tables: Mutex::default(),
             trouble: None,
@@ -62,6 +62,11 @@ impl PluginHost {
     /// The same, for a trial: exchanges of its plugins fail now and then, as on a bad day.
     pub fn troubled(self, random: Random) -> PluginHost {
         PluginHost { trouble: Some(Trouble::new(random)), ..self }
+    }
+
+    /// The same, with less patience for components that take long to compile.
+    pub fn compiling_within(self, within: Duration) -> PluginHost {
+        PluginHost { compiler: self.compiler.within(within), ..self }
     }
 
     pub async fn source(&self, config: &PluginConfig) -> Result<PluginSource, PluginRefused> {
@@ -95,7 +100,7 @@ impl PluginHost {
 
     /// Called when everything is loaded that this start needs.
     pub fn forget_unused_code(&self) {
-        self.kept.keep_only(&self.engine, self.compiled.lock().expect("no holder of this lock panics").keys());
+        self.compiler.kept().keep_only(&self.engine, self.compiled.lock().expect("no holder of this lock panics").keys());
     }
 
     async fn read(&self, config: &PluginConfig) -> Result<Package, PluginRefused> {
@@ -152,12 +157,7 @@ impl PluginHost {
         if let Some(known) = self.compiled.lock().expect("no holder of this lock panics").get(&sha256) {
             return Ok(known.clone());
         }
-        let (engine, kept, digest) = (self.engine.clone(), self.kept.clone(), sha256.clone());
-        // Compiling takes from a tenth of a second to ten; the threads that wait for the network must not wait for it.
-        let compiled = tokio::task::spawn_blocking(move || kept.load_or_compile(&engine, &digest, &bytes));
-        let compiled = compiled.await;
-        let component =
-            compiled.map_err(|error| format!("its component could not be compiled: {error}"))?.map_err(|error| no_component(&error))?;
+        let component = self.compiler.component(&self.engine, &sha256, bytes).await?;
         self.compiled.lock().expect("no holder of this lock panics").insert(sha256, component.clone());
         Ok(component)
     }
@@ -165,18 +165,14 @@ impl PluginHost {
 
 /// What keeps the component from being run by this host, if everything were granted that its manifest asks for. What is compiled for that
 /// is kept.
-pub fn misfits(package: &Package, kept: &CodeCache) -> Vec<String> {
+pub fn misfits(package: &Package, kept: CodeCache) -> Vec<String> {
     let fits = || -> Result<(), Vec<String>> {
         let engine = engine().map_err(|error| vec![format!("the engine does not start: {error:#}")])?;
-        let compiled = kept.load_or_compile(&engine, &package.sha256, &package.component);
-        let component = compiled.map_err(|error| vec![no_component(&error)])?;
+        let compiled = Compiler::new(kept).component_now(&engine, &package.sha256, package.component.clone());
+        let component = compiled.map_err(|why| vec![why])?;
         admission::admit(&engine, &component, &package.manifest, (&package.manifest).into())
     };
     fits().err().unwrap_or_default()
-}
-
-fn no_component(error: &wasmtime::Error) -> String {
-    format!("its component is no WebAssembly component that this host can run: {error:#}")
 }
 
 fn refused(config: &PluginConfig, reasons: Vec<String>) -> PluginRefused {

@@ -52,6 +52,10 @@ impl GrantedFile {
         self.found.size
     }
 
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
     /// `invalid` past the end.
     fn check_range(&self, offset: u64, length: u64) -> Result<(), Fault> {
         match offset.checked_add(length).is_some_and(|end| end <= self.size()) {
@@ -98,12 +102,14 @@ where
 
 impl files::Host for InstanceState {
     async fn open(&mut self, grant: String, path: String) -> Result<Resource<FileHandle>, Refusal> {
+        self.may_reach()?;
         let (plugin, granted) = (self.plugin.clone(), self.plugin.folder(&grant)?.clone());
         let found = beside(&granted, 0, move |folder| folder.find(&path)).await?;
         Ok(self.table.push(Arc::new(GrantedFile { plugin, granted, found }))?)
     }
 
     async fn entries(&mut self, grant: String, path: String, cursor: Option<String>) -> Result<FolderPage, Refusal> {
+        self.may_reach()?;
         let granted = self.plugin.folder(&grant)?;
         let page = beside(granted, 0, move |folder| folder.page(&path, cursor.as_deref())).await?;
         let entry = |entry: super::beneath::Entry| FolderEntry {
@@ -122,6 +128,7 @@ impl files::HostGrantedFile for InstanceState {
     }
 
     async fn read(&mut self, this: Resource<FileHandle>, offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
+        self.may_reach()?;
         if length > READ_BYTES_MAX {
             return Err(Fault::invalid(format!("a read takes at most {READ_BYTES_MAX} bytes; {length} were asked for")).into());
         }

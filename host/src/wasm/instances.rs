@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::error::Elapsed;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::types;
 use super::bindings::{cutover, sink, source};
+use super::call_time::{Deadline, TooLate};
 use super::convert;
 use super::manifest::Kind;
 use super::plugin::Plugin;
@@ -64,8 +64,16 @@ pub struct Live<W> {
     _seat: OwnedSemaphorePermit,
 }
 
+impl<W> Live<W> {
+    /// Of a call that begins now, and for which the host may move bytes for so long.
+    pub fn deadline(&self, bulk: Duration) -> Deadline {
+        let state = self.store.data();
+        state.time.begin(state.plugin.limits().call, bulk)
+    }
+}
+
 /// What came out of a call: in time or not, trapped or not, a value or the guest's own fault.
-pub type Called<T> = Result<wasmtime::Result<Result<T, types::Fault>>, Elapsed>;
+pub type Called<T> = Result<wasmtime::Result<Result<T, types::Fault>>, TooLate>;
 
 impl<W: World> Instances<W> {
     pub fn new(engine: Engine, plugin: Arc<Plugin>, pre: W::Pre) -> Instances<W> {
@@ -115,11 +123,6 @@ impl<W: World> Instances<W> {
         }
     }
 
-    /// How long a call may take that moves so many bytes.
-    pub fn limit(&self, bulk: Duration) -> Duration {
-        self.plugin.limits().call + bulk
-    }
-
     /// Gives the instance back if the call came to an answer, and says what the answer was.
     pub fn settle<T>(&self, live: Live<W>, call: &str, called: Called<T>) -> Result<T, Fault> {
         let (name, counters) = (self.plugin.name(), self.plugin.counters());
@@ -158,9 +161,9 @@ impl<W: World> Instances<W> {
 macro_rules! call {
     ($instances:expr, $bulk:expr, $interface:ident . $function:ident ( $($argument:expr),* )) => {{
         let mut live = $instances.take().await?;
-        let limit = $instances.limit($bulk);
+        let deadline = live.deadline($bulk);
         let $crate::wasm::instances::Live { store, world, .. } = &mut live;
-        let called = tokio::time::timeout(limit, world.$interface().$function(store, $($argument),*)).await;
+        let called = deadline.before(world.$interface().$function(store, $($argument),*)).await;
         (live, called)
     }};
 }

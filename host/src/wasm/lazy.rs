@@ -8,11 +8,12 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::budget::Budget;
 use super::plugin::Plugin;
 use super::policy::Allowed;
 use super::web::{exchange, in_time, next_chunk};
 use crate::model::{Extent, Fault, FaultKind};
-use crate::net::Client;
+use crate::net::{Client, Seat};
 
 pub struct LazyRange {
     plugin: Arc<Plugin>,
@@ -29,8 +30,12 @@ impl LazyRange {
         self.range
     }
 
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
     /// Fills the buffer from this offset of the resource; the whole of it must lie inside the range.
-    pub async fn fetch(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+    pub async fn fetch(&self, offset: u64, buffer: &mut [u8], budget: &mut Budget) -> Result<(), Fault> {
         if buffer.is_empty() {
             return Ok(());
         }
@@ -38,9 +43,14 @@ impl LazyRange {
         if offset < self.range.offset || offset.checked_add(part.length).is_none_or(|end| end > self.range.end()) {
             return Err(Fault::invalid(format!("{offset}+{} is outside of the range that the source named", part.length)));
         }
-        let origin = &self.request.origin;
-        let client = self.plugin.client(origin)?;
+        let client = self.plugin.client(&self.request.origin)?;
+        // Waiting for others is no time of this read's.
         let seat = client.seat().await;
+        budget.spend(self.fetch_part(client, seat, part, buffer)).await
+    }
+
+    async fn fetch_part(&self, client: &Client, seat: Seat, part: Extent, buffer: &mut [u8]) -> Result<(), Fault> {
+        let origin = &self.request.origin;
         let mut response = exchange(&self.plugin, self.request.clone(), Some(part), None).await?;
         accept(&response, part).map_err(|fault| fault.while_doing(format!("reading {}+{} from {origin}", part.offset, part.length)))?;
         seat.answered();

@@ -62,9 +62,9 @@ impl Sink for PluginSink {
         let handle = live.store.data_mut().table.push(SealedBody::new(body.clone()));
         let handle = handle.map_err(|error| Fault::internal(format!("no handle for a body: {error}")))?;
         let rep = handle.rep();
-        let limit = now.data.limit(transfer_allowance(body.len() as u64));
+        let deadline = live.deadline(transfer_allowance(body.len() as u64));
         let guest = live.world.transload_plugin_sink();
-        let called = tokio::time::timeout(limit, guest.call_put(&mut live.store, key, handle)).await;
+        let called = deadline.before(guest.call_put(&mut live.store, key, handle)).await;
         // The guest only borrowed it. It is gone already when the guest's instance is.
         let _gone = live.store.data_mut().table.delete(Resource::<SealedBody>::new_own(rep));
         now.data.settle(live, "put", called)

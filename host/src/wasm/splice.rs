@@ -3,11 +3,15 @@
 //! Slicing and gathering flatten at once, so a source never becomes a tree, however often a guest cuts and joins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::budget::Budget;
 use super::files::GrantedFile;
 use super::lazy::LazyRange;
+use super::plugin::Plugin;
+use super::web::transfer_allowance;
 use crate::model::Fault;
 use crate::pipeline::source::ByteSource;
 
@@ -95,6 +99,15 @@ impl Splice {
         }
     }
 
+    /// As long as one call may take, and what the bytes need on top, however many pieces they come in.
+    fn budget(&self, offset: u64, end: u64) -> Budget {
+        let pieces = self.parts(offset, end).count();
+        let plugin = self.parts(offset, end).find_map(|(piece, ..)| piece.plugin());
+        let call = plugin.map_or(Duration::ZERO, |plugin| plugin.limits().call);
+        let what = format!("{} bytes ({pieces} {})", end - offset, if pieces == 1 { "piece" } else { "pieces" });
+        Budget::new(call + transfer_allowance(end - offset), what)
+    }
+
     /// The parts of the pieces between two offsets: the piece, where in it the part starts, and how long it is.
     fn parts(&self, offset: u64, end: u64) -> impl Iterator<Item = (&Piece, u64, u64)> {
         let first = self.pieces.partition_point(|(piece_end, _)| *piece_end <= offset);
@@ -108,6 +121,17 @@ impl Splice {
     }
 }
 
+impl Piece {
+    /// Who named it; zeros are nobody's.
+    fn plugin(&self) -> Option<&Plugin> {
+        match self {
+            Piece::Web(range, _) => Some(range.plugin()),
+            Piece::File(file, _) => Some(file.plugin()),
+            Piece::Zeros => None,
+        }
+    }
+}
+
 #[async_trait]
 impl ByteSource for Splice {
     fn length(&self) -> u64 {
@@ -117,12 +141,12 @@ impl ByteSource for Splice {
     async fn fetch(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.bytes());
         let end = end.ok_or_else(|| Fault::invalid(format!("{offset}+{} reaches past the end of {} bytes", buffer.len(), self.bytes())))?;
-        let mut rest = buffer;
+        let (mut budget, mut rest) = (self.budget(offset, end), buffer);
         for (piece, start, length) in self.parts(offset, end) {
             let (part, behind) = rest.split_at_mut(length as usize);
             match piece {
-                Piece::Web(range, base) => range.fetch(base + start, part).await?,
-                Piece::File(file, base) => file.fetch(base + start, part).await?,
+                Piece::Web(range, base) => range.fetch(base + start, part, &mut budget).await?,
+                Piece::File(file, base) => budget.spend(file.fetch(base + start, part)).await?,
                 Piece::Zeros => part.fill(0),
             }
             rest = behind;

@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::bindings::types;
 use super::bulk::SealedBody;
+use super::call_time::CallTime;
 use super::convert;
 use super::files::FileHandle;
 use super::incoming::Incoming;
@@ -45,6 +46,7 @@ pub struct InstanceState {
     pub(super) memory: MemoryLimit,
     pub(super) peek_left: u64,
     pub(super) last_words: LastWords,
+    pub(super) time: CallTime,
     reach: Reach,
     pieces: usize,
     wasi: WasiCtx,
@@ -63,7 +65,17 @@ impl InstanceState {
             .max_random_size(64 * 1024)
             .build();
         let memory = MemoryLimit { bytes_max: plugin.limits().memory as usize, bytes: 0, refused: false };
-        InstanceState { peek_left: plugin.limits().peek, plugin, table, memory, last_words, reach: Reach::Starts, pieces: 0, wasi }
+        InstanceState {
+            peek_left: plugin.limits().peek,
+            plugin,
+            table,
+            memory,
+            last_words,
+            time: CallTime::new(),
+            reach: Reach::Starts,
+            pieces: 0,
+            wasi,
+        }
     }
 
     /// What a call may use and what it says are its own: nothing of an earlier call explains how a later one ends.

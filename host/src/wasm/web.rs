@@ -225,8 +225,10 @@ impl http::Host for InstanceState {
         let sealed = self.table.get(&body)?.sealed();
         let (body, length) = (Sent::from(sealed), sealed.len() as u64);
         let client = plugin.client(&allowed.origin)?;
+        let moving = self.time.moving();
         let _seat = client.seat().await;
         let mut response = exchange(&plugin, allowed, None, Some(body)).await?;
+        drop(moving);
         plugin.counters().spliced(length);
         let (status, headers) = (response.status().as_u16(), told(response.headers()));
         let body = small_body(client, &mut response, plugin.limits().response).await?;
@@ -240,7 +242,9 @@ impl http::Host for InstanceState {
         if allowed.method != Method::GET {
             return Err(Fault::invalid("a body that the host consumes is asked for by GET").into());
         }
+        let moving = self.time.moving();
         let incoming = Incoming::open(self.plugin.clone(), allowed, range).await?;
+        drop(moving);
         Ok(self.table.push(incoming)?)
     }
 }

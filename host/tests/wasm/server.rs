@@ -131,6 +131,9 @@ async fn answer(heard: Arc<Heard>, request: Request<Incoming>) -> Result<Respons
     heard.asked.lock().unwrap().push(Asked { line: format!("{method} {path}"), headers: headers.clone(), body: body.to_vec() });
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let range = header("range").map(parse_range);
+    if path.contains("slow") {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
     Ok(match path.as_str() {
         "/login" => whole(200, "welcome"),
         "/headers" => {
@@ -141,6 +144,10 @@ async fn answer(heard: Arc<Heard>, request: Request<Incoming>) -> Result<Respons
         "/whole" => whole(200, "everything"),
         "/other-range" => ranged(&disk(), range.map(|(first, last)| (first + 1, last + 1))),
         "/cut" => cut(range.unwrap()),
+        "/late" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            ranged(&disk(), range)
+        }
         "/drip" => drip(range.unwrap()),
         "/more" => uncounted(range.unwrap(), 1),
         "/fewer" => uncounted(range.unwrap(), -1),

@@ -26,7 +26,7 @@ component = "echo.wasm"
 [[http]]
 origin = "{config.url}"
 methods = ["GET", "POST"]
-paths = ["/disk", "/whole", "/other-range", "/cut", "/more", "/fewer", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/long", "/login", "/headers", "/o"]
+paths = ["/disk", "/whole", "/other-range", "/cut", "/more", "/fewer", "/expired", "/gone", "/busy", "/moved", "/never", "/drip", "/late", "/long", "/login", "/headers", "/o"]
 reason = "disks"
 [[folder]]
 name = "exports"

@@ -43,7 +43,7 @@ pub fn build(folder: &Path, json: bool) -> Result<(), Refused> {
         folder: place,
         bytes: package.component.len(),
         sha256: package.sha256.clone(),
-        misfits: misfits(&package, &CodeCache::none()),
+        misfits: misfits(&package, CodeCache::none()),
     };
     match json {
         true => println!("{}", serde_json::to_string_pretty(&built).expect("only string keys")),

@@ -24,6 +24,12 @@ fn setting(name: &str) -> String {
     behind.split('"').next().unwrap_or_default().to_owned()
 }
 
+/// Runs while the host still makes the instance.
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    misdeeds::start(&setting("misdeed"));
+}
+
 fn place(step: &Step) -> Result<String, Fault> {
     let name = step.id.strip_prefix("switch:").ok_or_else(|| fault(FaultKind::Invalid, "that is no step of mine"))?;
     Ok(format!("{}/names/{name}", setting("url")))

@@ -10,6 +10,20 @@ fn request(path: &str) -> Request {
     Request { method: Method::Get, url: format!("{}{path}", setting("url")), headers: Vec::new(), auth: Auth::None }
 }
 
+pub fn start(misdeed: &str) {
+    let reached = match misdeed {
+        "connects-at-start" => streams::open("line").map(drop),
+        "filters-at-start" => netfilter::apply("{\"nftables\": []}"),
+        "lists-at-start" => netfilter::rules().map(drop),
+        "gets-at-start" => get(&request("/names/a"), None).map(drop),
+        _ => return,
+    };
+    match reached {
+        Ok(()) => panic!("it was reached"),
+        Err(refused) => panic!("{}", refused.message),
+    }
+}
+
 pub fn plan(misdeed: &str, mut steps: Vec<Step>) -> Result<Vec<Step>, Fault> {
     match misdeed {
         "asks-in-plan" => {

@@ -54,12 +54,14 @@ impl Guest for Echo {
     }
 
     fn put(key: String, body: &SealedBody) -> Result<(), Fault> {
-        misdeeds::put(&key);
+        misdeeds::before_put(&key);
         let header = |name: &str, value: String| Header { name: name.to_owned(), value };
         let sha256 = hex(&body.digest(DigestAlgorithm::Sha256)?);
         let crc32c = hex(&body.digest(DigestAlgorithm::Crc32c)?);
         let headers = vec![header("if-none-match", "*".to_owned()), header("x-sha256", sha256), header("x-crc32c", crc32c)];
-        let response = put(&Request { headers, ..request(Method::Put, &key) }, body)?;
+        let request = Request { headers, ..request(Method::Put, &key) };
+        let response = put(&request, body)?;
+        misdeeds::after_put(&key, || drop(put(&request, body)));
         status(response.status, &key)
     }
 

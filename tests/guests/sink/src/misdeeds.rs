@@ -27,13 +27,28 @@ fn description(product: String, object_bytes_max: u64) -> Description {
     Description { product, create: CreateGuarantee::Atomic, object_bytes_max }
 }
 
-pub fn put(key: &str) {
+pub fn before_put(key: &str) {
     match key {
-        "bad/loop" => loop {
-            std::hint::black_box(0);
-        },
+        "bad/loop" => endless(),
         "bad/trap" => panic!("on purpose"),
         _ => {}
+    }
+}
+
+pub fn after_put(key: &str, again: impl Fn()) {
+    match key {
+        "bad/loop-after" => endless(),
+        // There is always something that moves.
+        "bad/again-slow" => loop {
+            again();
+        },
+        _ => {}
+    }
+}
+
+fn endless() -> ! {
+    loop {
+        std::hint::black_box(0);
     }
 }
 

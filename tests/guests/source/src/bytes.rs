@@ -17,6 +17,12 @@ pub fn open(disk: &str, offset: u64, length: u64) -> Result<ByteSource, Fault> {
             let third = length / 3;
             gather(&[part(&bytes, third), Piece::Zeros(length - 2 * third), part(&bytes, third)])
         }
+        // One after the other, and none of them late by itself.
+        "many-late" => {
+            let late = source("/late", offset, length)?;
+            let parts: Vec<Piece> = (0..length / 8).map(|at| Piece::Range(Part { source: &late, offset: at * 8, length: 8 })).collect();
+            gather(&parts)
+        }
         "short" => source("/disk", offset, length - 1),
         "long" => source("/disk", offset, length + 1),
         "empty" => gather(&[]),

@@ -7,6 +7,7 @@ mod extra;
 mod folders;
 mod pages;
 mod reach;
+mod start;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "source-plugin" });
 
@@ -35,11 +36,7 @@ fn setting(name: &str) -> String {
 /// Runs while the host still makes the instance.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    match setting("misdeed").as_str() {
-        "loop-at-start" => endings::endless(),
-        "trap-at-start" => panic!("before anything was asked"),
-        _ => {}
-    }
+    start::start(&setting("misdeed"));
 }
 
 fn get(path: &str) -> Request {
