@@ -277,9 +277,22 @@ fn fault(error: &Error, path: &Path) -> Fault {
     let shown = path.display();
     match error.kind() {
         ErrorKind::NotFound => Fault::not_found(format!("there is no {shown}")),
-        ErrorKind::PermissionDenied => Fault::denied(format!("{shown} may not be used: {error}")),
+        ErrorKind::PermissionDenied => Fault::denied(format!("{shown} may not be used: {error}{}", whose(path))),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Fault::full(format!("there is no space for {shown}: {error}")),
         _ => Fault::internal(format!("{shown}: {error}")),
+    }
+}
+
+/// Whose it is, or what it lies in, where that is another user.
+fn whose(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let this = rustix::process::geteuid().as_raw();
+    let owned = path.ancestors().find_map(|place| Some((place, place.metadata().ok()?.uid())));
+    match owned {
+        Some((place, owner)) if owner != this => {
+            format!("; {} belongs to user {owner}, and this program runs as user {this}", place.display())
+        }
+        _ => String::new(),
     }
 }
 

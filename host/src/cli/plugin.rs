@@ -3,6 +3,7 @@
 mod candidate;
 mod trial;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,12 +111,12 @@ pub(super) struct Failed {
     /// One line, or several.
     pub(super) what: String,
     safe: &'static str,
-    next: &'static str,
+    next: Cow<'static, str>,
 }
 
 impl Failed {
     fn new(code: u8, what: impl Into<String>) -> Failed {
-        Failed { code, what: what.into(), safe: PLUGIN_SAFE, next: PLUGIN_NEXT }
+        Failed { code, what: what.into(), safe: PLUGIN_SAFE, next: PLUGIN_NEXT.into() }
     }
 }
 
@@ -203,6 +204,7 @@ impl Desk {
     fn approve(&self, names: &[String], key: Option<&Path>, no_key: bool) -> Result<(), Failed> {
         let key = key_in(key)?;
         let names = self.named_or_used(names);
+        let began = !self.config.state.exists();
         // One that cannot be approved does not keep the others from it.
         let failed: Vec<String> = names
             .iter()
@@ -213,6 +215,9 @@ impl Desk {
             .collect();
         if self.json {
             print(&names.iter().map(|name| self.found(name, None).0).collect::<Vec<Found>>());
+        }
+        if began && rustix::process::geteuid().is_root() && self.config.state.exists() {
+            eprintln!("{}", plain(&belongs_to_root(&self.config.state)));
         }
         match failed.is_empty() {
             true => Ok(()),
@@ -369,6 +374,15 @@ fn ran(plugin: &PluginStatus) -> String {
         bytes(counted.memory_peak),
         bytes(counted.spliced),
         bytes(counted.peeked),
+    )
+}
+
+/// An agent's first start makes this folder as its own; here somebody was before it.
+fn belongs_to_root(state: &Path) -> String {
+    let state = state.display();
+    format!(
+        "note: the folder {state} was made just now, and belongs to root. An agent that runs as another user cannot start before it is given to that \
+         user: chown -R USER {state}"
     )
 }
 

@@ -53,7 +53,7 @@ impl Package {
         let manifest = Manifest::parse(&text).map_err(named)?;
         let component = place.bytes(&manifest.component, COMPONENT_BYTES_MAX).map_err(one)?;
         let component = component.ok_or_else(|| missing(&manifest.component))?;
-        let sha256: String = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256(&component);
         if !manifest.sha256.eq_ignore_ascii_case(&sha256) {
             return Err(vec![format!(
                 "{} is not the component that the manifest was written for: its SHA-256 is {sha256}, the manifest says {}",
@@ -65,12 +65,21 @@ impl Package {
         Ok(Package { manifest, text, signature, component, sha256 })
     }
 
+    /// Of the manifest, and so of everything: it names the component's.
+    pub fn digest(&self) -> String {
+        sha256(self.text.as_bytes())
+    }
+
     /// The archive that may stand in for a folder.
     pub fn archive(folder: &Path) -> PathBuf {
         let mut name = folder.as_os_str().to_owned();
         name.push(".tar");
         PathBuf::from(name)
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 enum Place<'a> {

@@ -2,7 +2,8 @@
 //! endpoints and secrets.
 //!
 //! It is foreign code all the same. It runs when just this version is approved, or when --yes says so after it was shown what it would
-//! reach. That yes is good for one trial: it lies in a folder where no agent looks, and is taken back at the end.
+//! reach. That yes is good for one trial: it lies in a folder where no agent looks, and is taken back at the end. With the digest that was
+//! shown, `--yes=SHA256`, it is good for nothing else that may lie there by then.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,13 @@ use crate::wasm::{Approval, Approvals, Kind, Package, asks};
 const NEXT: &str = "Name the folder that `transload plugin build` left in dist/, or such a folder as an archive, NAME.tar.";
 
 /// Whether the operator says yes to a plugin that was not approved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unapproved {
     Refused,
+    /// Whatever lies there.
     RunsOnce,
+    /// What was shown with this digest, and only that.
+    ThisRunsOnce(String),
 }
 
 pub struct Candidate {
@@ -34,7 +38,7 @@ pub struct Admitted {
 
 impl Candidate {
     pub fn read(path: &Path) -> Result<Candidate, Failed> {
-        let wrong = |what: String| Failed { next: NEXT, ..Failed::new(2, what) };
+        let wrong = |what: String| Failed { next: NEXT.into(), ..Failed::new(2, what) };
         let absolute = std::path::absolute(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
         let folder = match absolute.extension() {
             Some(extension) if extension == "tar" && !absolute.is_dir() => absolute.with_extension(""),
@@ -58,20 +62,26 @@ impl Candidate {
     }
 
     /// Lets what was read here run for one trial, and nothing that lies there later.
-    pub fn admit(&self, state: &Path, unapproved: Unapproved) -> Result<Admitted, Failed> {
+    pub fn admit(&self, state: &Path, unapproved: &Unapproved) -> Result<Admitted, Failed> {
         let name = self.name();
         let known = agent::approvals(state).judge(name, &self.package).is_ok();
         let reaches: Vec<String> = asks(&self.package.manifest).iter().map(|ask| format!("  - {}", plain(ask))).collect();
-        let shown =
-            |what: &str| format!("{name} at {} is not approved, and {what}. It would\n{}", self.folder.display(), reaches.join("\n"));
+        let shown = |what: &str| format!("{name} at {} {what}. It would\n{}", self.folder.display(), reaches.join("\n"));
+        let digest = self.package.digest();
+        let refused = |what: &str| {
+            let next = format!("Say yes to just this with --yes={digest}: it is good for this trial alone.").into();
+            Err(Failed { next, ..Failed::new(1, shown(what)) })
+        };
         match (known, unapproved) {
+            (_, Unapproved::ThisRunsOnce(other)) if !digest.eq_ignore_ascii_case(other) => {
+                return refused("is not what --yes names, so it was not run");
+            }
             (true, _) => {}
             // Not on standard output: --json promises one list there.
-            (false, Unapproved::RunsOnce) => eprintln!("{}", shown("runs in this trial because of --yes")),
-            (false, Unapproved::Refused) => {
-                let next = "Say yes to this with --yes: it is good for this trial alone.";
-                return Err(Failed { next, ..Failed::new(1, shown("was not run")) });
+            (false, Unapproved::RunsOnce | Unapproved::ThisRunsOnce(_)) => {
+                eprintln!("{}", shown("is not approved, and runs in this trial because of --yes"))
             }
+            (false, Unapproved::Refused) => return refused("is not approved, and was not run"),
         }
         let folder = self.folder.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
         let admitted = Admitted { approvals: state.join("tried"), name: folder.to_owned() };
@@ -127,7 +137,7 @@ mod tests {
     fn what_nobody_approved_is_shown_and_runs_only_by_a_yes_that_ends_with_the_trial() {
         let (_place, config, folder) = site();
         let candidate = Candidate::read(&folder).ok().unwrap();
-        let refused = candidate.admit(&config.state, Unapproved::Refused).err().unwrap();
+        let refused = candidate.admit(&config.state, &Unapproved::Refused).err().unwrap();
         assert!(
             refused.what.contains("is not approved, and was not run. It would\n  - send GET to https://store.test"),
             "{}",
@@ -136,7 +146,7 @@ mod tests {
         assert!(refused.next.contains("--yes"));
         assert!(!config.state.exists());
 
-        let admitted = candidate.admit(&config.state, Unapproved::RunsOnce).ok().unwrap();
+        let admitted = candidate.admit(&config.state, &Unapproved::RunsOnce).ok().unwrap();
         assert!(judged(&admitted, &folder));
         assert!(agent::approvals(&config.state).read("mine").unwrap().is_none(), "an agent knows nothing of it");
         let manifest = folder.join("manifest.toml");
@@ -147,13 +157,33 @@ mod tests {
     }
 
     #[test]
+    fn a_yes_to_what_was_shown_is_none_to_what_lies_there_by_then() {
+        let (_place, config, folder) = site();
+        let shown = Candidate::read(&folder).ok().unwrap().admit(&config.state, &Unapproved::Refused).err().unwrap();
+        let digest = shown.next.split_once("--yes=").unwrap().1.split(':').next().unwrap().to_owned();
+        let yes = Unapproved::ThisRunsOnce(digest);
+        assert!(Candidate::read(&folder).ok().unwrap().admit(&config.state, &yes).is_ok());
+
+        let manifest = folder.join("manifest.toml");
+        std::fs::write(&manifest, std::fs::read_to_string(&manifest).unwrap().replace("GET", "PUT")).unwrap();
+        let other = Candidate::read(&folder).ok().unwrap();
+        let refused = other.admit(&config.state, &yes).err().unwrap();
+        assert!(refused.what.contains("is not what --yes names, so it was not run. It would\n  - send PUT to"), "{}", refused.what);
+        assert_ne!(refused.next, shown.next, "and shows what a yes to this one would be");
+        // Nor is a version that was approved run under the name of another.
+        agent::approvals(&config.state).record("mine", &Approval::of(&other.package, None, jiff::Timestamp::now())).unwrap();
+        assert!(other.admit(&config.state, &yes).is_err());
+        assert!(other.admit(&config.state, &Unapproved::Refused).is_ok());
+    }
+
+    #[test]
     fn what_was_approved_runs_wherever_it_lies_and_stands_in_with_the_settings_of_the_other() {
         let (place, config, folder) = site();
         let elsewhere = place.path().join("elsewhere");
         std::fs::rename(&folder, &elsewhere).unwrap();
         let candidate = Candidate::read(&elsewhere).ok().unwrap();
         agent::approvals(&config.state).record("mine", &Approval::of(&candidate.package, None, jiff::Timestamp::now())).unwrap();
-        assert!(candidate.admit(&config.state, Unapproved::Refused).is_ok());
+        assert!(candidate.admit(&config.state, &Unapproved::Refused).is_ok());
         let stand_in = candidate.in_place_of(&config.sink);
         assert_eq!((stand_in.name.as_str(), stand_in.folder), ("store", elsewhere));
     }

@@ -23,9 +23,9 @@ use crate::wasm::{CodeCache, Kind, PluginHost, PluginRefused};
 pub struct Trial {
     /// Try the plugin that lies here, a folder or an archive, in place of the configured one and with its settings and secrets.
     path: Option<PathBuf>,
-    /// Run it in this trial although it is not approved.
-    #[arg(long, requires = "path")]
-    yes: bool,
+    /// Run it in this trial although it is not approved. With the digest that is shown without this: run that, and nothing that lies there by then.
+    #[arg(long, requires = "path", value_name = "SHA256", require_equals = true)]
+    yes: Option<Option<String>>,
     /// Try a source, on this VM of it.
     #[arg(long)]
     vm: Option<String>,
@@ -56,8 +56,12 @@ impl Trial {
     pub fn run(&self, config: &ConfiguredPlugins, json: bool) -> Result<(), Failed> {
         let candidate = self.path.as_deref().map(Candidate::read).transpose()?;
         candidate.as_ref().map_or(Ok(()), |candidate| self.fits(candidate))?;
-        let unapproved = if self.yes { Unapproved::RunsOnce } else { Unapproved::Refused };
-        let admitted = candidate.as_ref().map(|candidate| candidate.admit(&config.state, unapproved)).transpose()?;
+        let unapproved = match &self.yes {
+            None => Unapproved::Refused,
+            Some(None) => Unapproved::RunsOnce,
+            Some(Some(digest)) => Unapproved::ThisRunsOnce(digest.clone()),
+        };
+        let admitted = candidate.as_ref().map(|candidate| candidate.admit(&config.state, &unapproved)).transpose()?;
         let approvals = admitted.as_ref().map_or_else(|| agent::approvals(&config.state), Admitted::approvals);
         let engine = PluginHost::new(Arc::new(SystemClock::new()), CodeCache::beside(&config.state), approvals);
         let host = engine.map_err(|error| Failed::new(1, format!("the plugin engine does not start: {error:#}")))?;
@@ -78,7 +82,7 @@ impl Trial {
             0 => Ok(()),
             failed => {
                 let what = format!("{failed} of {} claims do not hold", all.len());
-                Err(Failed { safe: PLUGIN_TESTED_SAFE, next: PLUGIN_TESTED_NEXT, ..Failed::new(3, what) })
+                Err(Failed { safe: PLUGIN_TESTED_SAFE, next: PLUGIN_TESTED_NEXT.into(), ..Failed::new(3, what) })
             }
         }
     }
