@@ -152,16 +152,20 @@ impl Agent {
         let mut plugins = Installed::new(host);
         plugins.use_sink(config.sink.clone(), sink.clone());
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
+        let mut waiting = Vec::new();
         if config.role.sends() {
             for source in &config.sources {
-                let plugin = Arc::new(plugins.host().source(source).await.map_err(refused)?);
-                plugins.use_source(source.clone(), plugin.clone());
+                let (plugin, waits) = plugins.source(source).await;
+                waiting.extend(waits);
                 sources.insert(source.name.clone(), Arc::new(PersistentSource::new(plugin, clock.clone())));
             }
         }
+        // One that may not run keeps no other from replicating. Where none may, there is nothing to do, and whoever starts this is told at once.
+        if !sources.is_empty() && waiting.len() == sources.len() {
+            return Err(refused(waiting.remove(0)));
+        }
         for cutover in &config.cutovers {
-            let plugin = Arc::new(plugins.host().cutover(cutover).await.map_err(refused)?);
-            plugins.use_cutover(cutover.clone(), plugin);
+            plugins.cutover(cutover).await;
         }
         plugins.host().forget_unused_code();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);

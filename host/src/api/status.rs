@@ -37,10 +37,11 @@ pub struct PluginStatus {
     pub name: String,
     /// Its folder.
     pub plugin: String,
-    pub version: String,
+    /// None: it may not run, and waits.
+    pub version: Option<String>,
     #[serde(flatten)]
     pub counted: Counted,
-    /// Why what lies in its folder now does not take over.
+    /// Why what lies in its folder now does not take over, or does not run.
     pub refused: Option<String>,
 }
 

@@ -365,6 +365,7 @@ pub(super) fn checked(name: &str) -> Result<&str, Failed> {
 /// One line on what it did since the agent was started.
 fn ran(plugin: &PluginStatus) -> String {
     let PluginStatus { name, version, counted, .. } = plugin;
+    let Some(version) = version else { return format!("{name} waits until it may run") };
     format!(
         "{name} runs {version}: {} calls, {} faults, {} traps, {} time-outs, {} of memory at most, {} moved, {} seen",
         counted.calls,

@@ -61,13 +61,17 @@ pub fn table(status: &AgentStatus) -> String {
     }
     for plugin in &status.plugins {
         if let Some(refused) = &plugin.refused {
-            line(format!(
-                "  ! {} runs on with {} {}; what lies in its folder now may not: {}",
-                plugin.name,
-                plugin.plugin,
-                plugin.version,
-                plain(refused)
-            ));
+            line(match &plugin.version {
+                Some(version) => {
+                    format!(
+                        "  ! {} runs on with {} {version}; what lies in its folder now may not: {}",
+                        plugin.name,
+                        plugin.plugin,
+                        plain(refused)
+                    )
+                }
+                None => format!("  ! {} waits for its plugin, which may not run: {}", plugin.name, plain(refused)),
+            });
         }
     }
     for vm in &status.vms {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::bindings::cutover::CutoverPlugin;
 use super::convert::cutover as convert;
 use super::instances::call;
+use super::plugin::PluginRefused;
 use super::source::probe_all;
 use super::version::{Current, Version};
 use crate::cutover::{Context, Cutover, CutoverDescription, Step};
@@ -20,7 +21,7 @@ pub struct PluginCutover {
 /// A call to the plugin's control instances, from start to answer.
 macro_rules! control {
     ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
-        let now = $self.current.now();
+        let now = $self.current.now()?;
         let (live, called) = call!(now.control, Duration::ZERO, transload_plugin_cutover.$function($($argument),*));
         now.control.settle(live, $name, called)
     }};
@@ -31,14 +32,22 @@ impl PluginCutover {
         PluginCutover { current: Current::new(version) }
     }
 
+    /// One whose plugin may not run yet: every call says why.
+    pub(super) fn waiting(refused: &PluginRefused) -> PluginCutover {
+        PluginCutover { current: Current::none(refused) }
+    }
+
     /// Walks to every origin that the plugin may reach, for `transload check`.
     pub async fn probe(&self) -> Vec<ProbeStep> {
-        probe_all(&self.current.now().plugin).await
+        match self.current.now() {
+            Ok(now) => probe_all(&now.plugin).await,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Words for people: what a server repeats in its answers may hold a secret.
     fn hide(&self, words: &str) -> String {
-        self.current.now().plugin.masks().hide(words)
+        self.current.now().map_or_else(|_| words.to_owned(), |now| now.plugin.masks().hide(words))
     }
 }
 
@@ -50,7 +59,7 @@ impl Cutover for PluginCutover {
     }
 
     async fn plan(&self, context: &Context) -> Result<Vec<Step>, Fault> {
-        let now = self.current.now();
+        let now = self.current.now()?;
         let mut live = now.control.take_fresh().await?;
         live.store.data_mut().begin_plan();
         let deadline = live.deadline(Duration::ZERO);

@@ -86,11 +86,12 @@ impl PluginHost {
 
     /// Lets what lies in the plugin's folder take over, if it is another version than the one that runs. Answers whether it was.
     pub(super) async fn renew<W: World>(&self, config: &PluginConfig, current: &Current<W>) -> Result<bool, PluginRefused> {
-        let (package, now) = (self.read(config).await?, current.now());
-        if package.text == now.manifest {
+        let (package, now) = (self.read(config).await?, current.now().ok());
+        if now.as_ref().is_some_and(|now| package.text == now.manifest) {
             return Ok(false);
         }
-        current.replace(self.version(config, package, now.plugin.counters().clone()).await?);
+        let counters = now.map(|now| now.plugin.counters().clone()).unwrap_or_default();
+        current.replace(self.version(config, package, counters).await?);
         Ok(true)
     }
 

@@ -1,10 +1,11 @@
 //! What lies in the folders of the plugins in use may change while the agent runs: a new version takes over between two calls.
 //!
 //! A folder is looked at every few seconds, and judged when two looks found the same, so that files on their way are left alone. What may
-//! not run is said once, in the log and in `transload plugin list`; the version before it runs on.
+//! not run is said once, in the log and in `transload plugin list`; the version before it runs on. Where there was none, as at a start, the
+//! source or cutover waits for it and the others do not.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -38,6 +39,16 @@ enum Running {
     Cutover(Arc<PluginCutover>),
 }
 
+impl Running {
+    fn refuse(&self, refused: &PluginRefused) {
+        match self {
+            Running::Source(source) => source.current.refuse(refused),
+            Running::Sink(sink) => sink.current.refuse(refused),
+            Running::Cutover(cutover) => cutover.current.refuse(refused),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     judged: Stamp,
@@ -55,7 +66,8 @@ pub struct InUse {
     pub name: String,
     /// What it is itself called: its folder.
     pub plugin: String,
-    pub version: String,
+    /// None: what lies there may not run, and nothing of it did since the start.
+    pub version: Option<String>,
     pub counted: Counted,
     /// Why what lies in its folder now does not take over.
     pub refused: Option<String>,
@@ -70,21 +82,37 @@ impl Installed {
         &self.host
     }
 
-    pub fn use_source(&mut self, config: PluginConfig, source: Arc<PluginSource>) {
-        self.add(config, Running::Source(source));
-    }
-
     pub fn use_sink(&mut self, config: PluginConfig, sink: Arc<PluginSink>) {
-        self.add(config, Running::Sink(sink));
+        self.add(config, Running::Sink(sink), None);
     }
 
-    pub fn use_cutover(&mut self, config: PluginConfig, cutover: Arc<PluginCutover>) {
-        self.add(config, Running::Cutover(cutover));
+    /// Loads a source. One that may not run is told why, waits in its place, and takes it when it may.
+    pub async fn source(&mut self, config: &PluginConfig) -> (Arc<PluginSource>, Option<PluginRefused>) {
+        let (source, refused) = match self.host.source(config).await {
+            Ok(source) => (Arc::new(source), None),
+            Err(refused) => (Arc::new(PluginSource::waiting(&refused)), Some(refused)),
+        };
+        self.add(config.clone(), Running::Source(source.clone()), refused.clone());
+        (source, refused)
+    }
+
+    /// The same for a cutover.
+    pub async fn cutover(&mut self, config: &PluginConfig) -> Arc<PluginCutover> {
+        let (cutover, refused) = match self.host.cutover(config).await {
+            Ok(cutover) => (Arc::new(cutover), None),
+            Err(refused) => (Arc::new(PluginCutover::waiting(&refused)), Some(refused)),
+        };
+        self.add(config.clone(), Running::Cutover(cutover.clone()), refused);
+        cutover
     }
 
     /// The first look judges everything: what was put there since it was loaded is another version.
-    fn add(&mut self, config: PluginConfig, plugin: Running) {
-        self.used.push(Used { config, plugin, seen: Mutex::default() });
+    fn add(&mut self, config: PluginConfig, plugin: Running, refused: Option<PluginRefused>) {
+        let used = Used { config, plugin, seen: Mutex::default() };
+        if let Some(refused) = refused {
+            used.judged(Err(refused));
+        }
+        self.used.push(used);
     }
 
     /// One look at every folder. Called again and again, by one caller.
@@ -113,7 +141,7 @@ impl Installed {
 impl Used {
     /// Whether there is something to judge.
     fn changed(&self, approval: Option<PathBuf>) -> bool {
-        let found = stamp(&self.config.folder, approval);
+        let found = stamp(&self.config, approval);
         let mut seen = self.seen();
         let steady = found == seen.latest;
         seen.latest = found;
@@ -125,7 +153,7 @@ impl Used {
     }
 
     fn judged(&self, taken: Result<bool, PluginRefused>) {
-        let (name, version) = (&self.config.name, self.plugin().version().to_owned());
+        let (name, version) = (&self.config.name, self.plugin().map(|plugin| plugin.version().to_owned()));
         let mut seen = self.seen();
         match taken {
             Ok(taken) => {
@@ -134,18 +162,29 @@ impl Used {
                 }
                 seen.refused = None;
             }
+            // Said already.
+            Err(refused) if seen.refused.as_ref() == Some(&refused) => {}
             Err(refused) => {
-                tracing::warn!(plugin = name, version, why = %refused, "what lies in the plugin's folder may not run; this version runs on");
+                match &version {
+                    Some(version) => {
+                        tracing::warn!(plugin = name, version, why = %refused, "what lies in the plugin's folder may not run; this version runs on");
+                    }
+                    None => {
+                        tracing::warn!(plugin = name, why = %refused, "the plugin may not run, and waits until it may; the others go on")
+                    }
+                }
+                self.plugin.refuse(&refused);
                 seen.refused = Some(refused);
             }
         }
     }
 
-    fn plugin(&self) -> Arc<Plugin> {
+    /// What runs, if anything does.
+    fn plugin(&self) -> Option<Arc<Plugin>> {
         match &self.plugin {
-            Running::Source(source) => source.current.now().plugin.clone(),
-            Running::Sink(sink) => sink.current.now().plugin.clone(),
-            Running::Cutover(cutover) => cutover.current.now().plugin.clone(),
+            Running::Source(source) => source.current.now().ok().map(|now| now.plugin.clone()),
+            Running::Sink(sink) => sink.current.now().ok().map(|now| now.plugin.clone()),
+            Running::Cutover(cutover) => cutover.current.now().ok().map(|now| now.plugin.clone()),
         }
     }
 
@@ -154,8 +193,8 @@ impl Used {
         InUse {
             name: self.config.name.clone(),
             plugin: self.config.folder_name().to_owned(),
-            version: plugin.version().to_owned(),
-            counted: plugin.counters().read(),
+            version: plugin.as_ref().map(|plugin| plugin.version().to_owned()),
+            counted: plugin.map(|plugin| plugin.counters().read()).unwrap_or_default(),
             refused: self.seen().refused.as_ref().map(|refused| refused.reasons.join("; ")),
         }
     }
@@ -165,9 +204,10 @@ impl Used {
     }
 }
 
-fn stamp(folder: &Path, approval: Option<PathBuf>) -> Stamp {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = entries.take(FILES_MAX).chain([Package::archive(folder)]).chain(approval);
+fn stamp(config: &PluginConfig, approval: Option<PathBuf>) -> Stamp {
+    let entries = std::fs::read_dir(&config.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let secrets = config.secrets.values().map(PathBuf::from);
+    let files = entries.take(FILES_MAX).chain([Package::archive(&config.folder)]).chain(approval).chain(secrets);
     // What cannot be looked at is as good as not there; the judge will say what is missing.
     files.filter_map(|file| file.metadata().ok().map(|found| (file, found.len(), found.modified().ok()))).collect()
 }

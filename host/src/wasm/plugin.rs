@@ -31,6 +31,13 @@ pub struct PluginRefused {
 
 impl std::error::Error for PluginRefused {}
 
+impl PluginRefused {
+    /// What every call to it ends in, until it may run.
+    pub fn fault(&self) -> Fault {
+        Fault::denied(format!("the plugin of {} may not run: {}", self.plugin, self.reasons.join("; ")))
+    }
+}
+
 impl fmt::Display for PluginRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin {} is refused; none of its code was run:", self.plugin)?;

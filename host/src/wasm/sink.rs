@@ -31,7 +31,7 @@ pub struct PluginSink {
 /// A call to the sink's control instances, from start to answer.
 macro_rules! control {
     ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
-        let now = $self.current.now();
+        let now = $self.current.now()?;
         let (live, called) = call!(now.control, Duration::ZERO, transload_plugin_sink.$function($($argument),*));
         now.control.settle(live, $name, called)
     }};
@@ -44,7 +44,10 @@ impl PluginSink {
 
     /// Walks to every origin that the plugin may reach, for `transload check`.
     pub async fn probe(&self) -> Vec<ProbeStep> {
-        probe_all(&self.current.now().plugin).await
+        match self.current.now() {
+            Ok(now) => probe_all(&now.plugin).await,
+            Err(_) => Vec::new(),
+        }
     }
 }
 
@@ -52,12 +55,12 @@ impl PluginSink {
 impl Sink for PluginSink {
     async fn describe(&self) -> Result<SinkDescription, Fault> {
         let described = convert::sink_description(control!(self, "describe", call_describe())?)?;
-        Ok(SinkDescription { product: self.current.now().plugin.masks().hide(&described.product), ..described })
+        Ok(SinkDescription { product: self.current.now()?.plugin.masks().hide(&described.product), ..described })
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
         convert::check_key(key)?;
-        let now = self.current.now();
+        let now = self.current.now()?;
         let mut live = now.data.take().await?;
         let handle = live.store.data_mut().table.push(SealedBody::new(body.clone()));
         let handle = handle.map_err(|error| Fault::internal(format!("no handle for a body: {error}")))?;
@@ -75,7 +78,7 @@ impl Sink for PluginSink {
         let asked = range.map(|range| types::Extent { offset: range.offset, length: range.length });
         // The guest waits for its turn among the transfers that run, and those may be slow.
         let turn = transfer_allowance(range.map_or(WHOLE_BYTES_USUAL, |range| range.length));
-        let now = self.current.now();
+        let now = self.current.now()?;
         let (mut live, called) = call!(now.data, turn, transload_plugin_sink.call_get(key, asked));
         // The handle leaves the instance before the instance may serve another call.
         let taken = match &called {
@@ -111,7 +114,7 @@ impl Sink for PluginSink {
         if results.len() != keys.len() {
             return Err(Fault::corrupt(format!("the plugin answered {} deletions with {} results", keys.len(), results.len())));
         }
-        let plugin = self.current.now().plugin.clone();
+        let plugin = self.current.now()?.plugin.clone();
         let shown = |result: Result<(), types::Fault>| result.map_err(|fault| plugin.shown(convert::fault_from_guest(fault)));
         Ok(results.into_iter().map(shown).collect())
     }

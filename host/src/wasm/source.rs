@@ -8,7 +8,7 @@ use super::bindings::source::SourcePlugin;
 use super::convert;
 use super::instances::call;
 use super::paging::Followed;
-use super::plugin::Plugin;
+use super::plugin::{Plugin, PluginRefused};
 use super::version::{Current, Version};
 use crate::model::{DiskId, Extent, Fault, Marker, SnapshotToken, VmRef};
 use crate::net::{Client, ProbeStep, probe};
@@ -21,7 +21,7 @@ pub struct PluginSource {
 /// A call to the source's control instances, from start to answer.
 macro_rules! control {
     ($self:ident, $name:literal, $function:ident ( $($argument:expr),* )) => {{
-        let now = $self.current.now();
+        let now = $self.current.now()?;
         let (live, called) = call!(now.control, Duration::ZERO, transload_plugin_source.$function($($argument),*));
         now.control.settle(live, $name, called)
     }};
@@ -32,14 +32,22 @@ impl PluginSource {
         PluginSource { current: Current::new(version) }
     }
 
+    /// One whose plugin may not run yet: every call says why.
+    pub(super) fn waiting(refused: &PluginRefused) -> PluginSource {
+        PluginSource { current: Current::none(refused) }
+    }
+
     /// Walks to every origin that the plugin may reach, for `transload check`.
     pub async fn probe(&self) -> Vec<ProbeStep> {
-        probe_all(&self.current.now().plugin).await
+        match self.current.now() {
+            Ok(now) => probe_all(&now.plugin).await,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Words for people: what a server repeats in its answers may hold a secret.
     fn hide(&self, words: &str) -> String {
-        self.current.now().plugin.masks().hide(words)
+        self.current.now().map_or_else(|_| words.to_owned(), |now| now.plugin.masks().hide(words))
     }
 
     fn shown(&self, finding: Finding) -> Finding {
@@ -49,7 +57,7 @@ impl PluginSource {
 
     /// Plaintext bytes of disks that the guest has seen since the start.
     pub fn bytes_peeked(&self) -> u64 {
-        self.current.now().plugin.counters().read().peeked
+        self.current.now().map_or(0, |now| now.plugin.counters().read().peeked)
     }
 }
 
@@ -139,7 +147,7 @@ impl Source for PluginSource {
     }
 
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
-        let now = self.current.now();
+        let now = self.current.now()?;
         let (mut live, called) = call!(
             now.data,
             Duration::ZERO,

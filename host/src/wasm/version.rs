@@ -6,7 +6,8 @@
 use std::sync::{Arc, RwLock};
 
 use super::instances::{Instances, World};
-use super::plugin::Plugin;
+use super::plugin::{Plugin, PluginRefused};
+use crate::model::Fault;
 
 pub struct Version<W: World> {
     pub plugin: Arc<Plugin>,
@@ -18,18 +19,31 @@ pub struct Version<W: World> {
     pub data: Instances<W>,
 }
 
-pub struct Current<W: World>(RwLock<Arc<Version<W>>>);
+/// What runs, or why nothing does yet.
+pub struct Current<W: World>(RwLock<Result<Arc<Version<W>>, Fault>>);
 
 impl<W: World> Current<W> {
     pub fn new(version: Version<W>) -> Current<W> {
-        Current(RwLock::new(Arc::new(version)))
+        Current(RwLock::new(Ok(Arc::new(version))))
     }
 
-    pub fn now(&self) -> Arc<Version<W>> {
+    /// Of a plugin that may not run as it lies there.
+    pub fn none(refused: &PluginRefused) -> Current<W> {
+        Current(RwLock::new(Err(refused.fault())))
+    }
+
+    pub fn now(&self) -> Result<Arc<Version<W>>, Fault> {
         self.0.read().expect("no holder of this lock panics").clone()
     }
 
     pub fn replace(&self, version: Version<W>) {
-        *self.0.write().expect("no holder of this lock panics") = Arc::new(version);
+        *self.0.write().expect("no holder of this lock panics") = Ok(Arc::new(version));
+    }
+
+    /// What runs goes on. Where nothing does, this is why from now on.
+    pub fn refuse(&self, refused: &PluginRefused) {
+        if let Err(fault) = &mut *self.0.write().expect("no holder of this lock panics") {
+            *fault = refused.fault();
+        }
     }
 }
