@@ -98,6 +98,20 @@ impl Project {
         assert_eq!(tried.json().as_array().unwrap().iter().filter(holds).count(), claims);
     }
 
+    /// Its twin that is wrong in this one place of its code, built as it was, fails at these claims and at no others.
+    fn has_a_twin_that_fails(&self, (file, right, wrong): (&str, &str, &str), claims: &[u64], test: &[&str]) {
+        self.edit(file, right, wrong);
+        let said = self.build(&[]);
+        assert_eq!(said.code, 0, "{said:?}");
+        let tried = self.configured(&[&["plugin", "test", &format!("dist/{}", self.name), "--yes", "--json"], test].concat());
+        println!("{}", tried.out);
+        let judged = tried.json();
+        let failed = judged.as_array().unwrap().iter().filter(|claim| !claim["outcome"]["fails"].is_null());
+        let failed: Vec<u64> = failed.map(|claim| claim["number"].as_u64().unwrap()).collect();
+        assert_eq!((tried.code, &failed[..]), (3, claims), "{wrong}: {tried:?}");
+        self.edit(file, wrong, right);
+    }
+
     /// As an operator does who was given what `plugin build` left.
     fn install(&self, plugins: &Path) {
         copy(&self.folder.join("dist").join(self.name), &plugins.join(self.name), &format!("{}.wasm", self.name));
@@ -151,6 +165,9 @@ fn at(weed: &Weed) -> (&'static str, &str) {
     ("http://127.0.0.1:8333", &weed.plain)
 }
 
+/// What is wrong, and at which claims that shows.
+type Twin = ((&'static str, &'static str, &'static str), &'static [u64]);
+
 const SINK_ASKS: &str = "(objects of the replication log)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,6 +199,22 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("it imports wasi:filesystem/"), "{refused:?}");
     assert!(refused.err.contains("leave std::fs, std::net and std::process out"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_twin_of_a_sink_fails_at_the_right_claim() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    let project = Project::in_rust(place.path(), "sink");
+    project.edit("transload.toml", "http://127.0.0.1:8333", &weed.plain);
+    let twins: &[Twin] = &[
+        // It replaces what is there, and so nobody is first.
+        (("src/store.rs", "\"if-none-match\"", "\"x-first\""), &[3, 4]),
+        // It hands over what is left of an object, as stores do.
+        (("src/store.rs", "length < range.length => Err(past_end(key, range))", "length < range.length => Ok(incoming)"), &[6]),
+        (("src/store.rs", ".map(Some)", ".map(|length: u64| Some(length / 1024 * 1024))"), &[8]),
+    ];
+    twins.iter().for_each(|(twin, claims)| project.has_a_twin_that_fails(*twin, claims, &[]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use e2e::setup::secret_file;
 use e2e::{Agent, MIB, Site, parts};
 use serde_json::Value;
 
-use super::{Project, copy};
+use super::{Project, Twin, copy};
 
 const CLAIMS: usize = 11;
 const ASKS: &str = "(reads and replaces address records of the zone)";
@@ -83,17 +83,20 @@ async fn a_new_cutover_in_rust_builds_holds_every_claim_and_says_what_keeps_it_f
     let refused = project.configured(&[&["plugin", "test"], WAVE].concat());
     assert!(refused.code == 1 && refused.err.contains("www.example.org. is not in zone example.test."), "{refused:?}");
     assert_eq!(names.records("www"), ["www.example.test 3600 IN A 192.0.2.10"]);
+}
 
-    // A twin that takes back what others did fails at that claim, and at no claim before it.
-    project.edit("wave.toml", "www.example.org", "www.example.test");
-    project.edit("src/lib.rs", "replace(&change, &change.done(&before), &before)", "Server::open()?.write(&change, &before)");
-    assert_eq!(project.build(&[]).code, 0);
-    project.install(&project.folder.join("plugins"));
-    assert_eq!(project.configured(&["plugin", "approve", "my-dns"]).code, 0);
-    let tried = project.configured(&[&["plugin", "test", "--json"], WAVE].concat());
-    let claims = tried.json();
-    let failed = claims.as_array().unwrap().iter().find(|claim| !claim["outcome"]["fails"].is_null()).unwrap();
-    assert_eq!((tried.code, failed["number"].as_u64()), (3, Some(10)), "{tried:?}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_twin_of_a_cutover_fails_at_the_right_claim() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(names) = Names::start(place.path(), "192.0.2.10").await else { return };
+    let project = Project::in_rust(place.path(), "cutover");
+    secret_file(&project.folder.join("api.key"), API_KEY);
+    project.edit("transload.toml", "http://127.0.0.1:8081", &names.api);
+    let twins: &[Twin] = &[
+        // It takes back what others did meanwhile.
+        (("src/lib.rs", "replace(&change, &change.done(&before), &before)", "Server::open()?.write(&change, &before)"), &[10, 11]),
+    ];
+    twins.iter().for_each(|(twin, claims)| project.has_a_twin_that_fails(*twin, claims, WAVE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Project, at, copy};
+use super::{Project, Twin, at, copy};
 
 const CLAIMS: usize = 13;
 const ASKS: &str = "(reads machines/ and what was exported there; writes and deletes its notes below snapshots/)";
@@ -60,6 +60,23 @@ async fn a_new_source_in_rust_builds_holds_every_claim_and_feeds_an_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_twin_of_a_source_fails_at_the_right_claim() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start_open(place.path()).await else { return };
+    exported(&weed);
+    let project = Project::in_rust(place.path(), "source");
+    project.edit("transload.toml", "http://127.0.0.1:8333", &weed.plain);
+    let twins: &[Twin] = &[
+        (("src/machines.rs", "machine.description.uuid != vm.fingerprint", "vm.fingerprint.is_empty()"), &[5]),
+        (("src/snapshots.rs", "\"snapshots/{}/{tag_prefix}\"", "\"snapshots/{}/\""), &[8]),
+        // What changed in the last sector is nobody's.
+        (("src/snapshots.rs", "length: image.size,", "length: image.size - 512,"), &[12]),
+    ];
+    twins.iter().for_each(|(twin, claims)| project.has_a_twin_that_fails(*twin, claims, &["--vm", "db01"]));
+    assert_eq!(weed.keys("snapshots/"), Vec::<String>::new(), "each note was deleted again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_source_in_python_builds_and_holds_every_claim_as_it_was_written() {
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
@@ -84,8 +101,10 @@ fn is_tried_where_it_lies(project: &Project) {
     let untried = project.configured(&["plugin", "test", "dist/my-source", "--vm", "db01"]);
     assert!(untried.code == 1 && untried.err.contains("my-source at "), "{untried:?}");
     assert!(untried.err.contains("is not approved, and was not run. It would\n  - send GET, PUT and DELETE to"), "{untried:?}");
-    assert!(untried.err.contains("Say yes to this with --yes"), "{untried:?}");
-    project.holds(CLAIMS, &["dist/my-source", "--vm", "db01", "--yes"]);
+    let yes = untried.err.split_whitespace().find(|word| word.starts_with("--yes=")).unwrap().trim_end_matches(':').to_owned();
+    project.holds(CLAIMS, &["dist/my-source", "--vm", "db01", &yes]);
+    let other = project.configured(&["plugin", "test", "dist/my-source", "--vm", "db01", &format!("--yes={}", "0".repeat(64))]);
+    assert!(other.code == 1 && other.err.contains("is not what --yes names, so it was not run"), "{other:?}");
     let archive = project.configured(&["plugin", "test", "candidate.tar", "--vm", "db01", "--yes"]);
     assert_eq!((archive.code, archive.out.matches("ok  ").count()), (0, CLAIMS), "{archive:?}");
     assert!(archive.err.contains("runs in this trial because of --yes. It would\n  - send GET, PUT and DELETE to"), "{archive:?}");
