@@ -4,11 +4,14 @@
 //! `cargo xtask test --only spine` installs it and says where it is.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use sha2::Sha256;
 use storage_azure::address::Target;
 use storage_azure::ports::AccountKey;
@@ -23,9 +26,10 @@ use transload_guest::store::{Body, Incoming, Transfer};
 
 const ACCOUNT: &str = "transload1";
 const KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0";
+const OTHER_ACCOUNT: &str = "transload2";
 const OTHER_KEY: &str = "dGhlIGtleSBvZiBzb21lIG90aGVyIGFjY291bnQ=";
 
-/// A running emulator with one account; it ends with this value.
+/// A running emulator with two accounts; it ends with this value.
 struct Azurite {
     server: Child,
     // It is told to be silent, but what it says all the same must have somewhere to go.
@@ -48,7 +52,7 @@ impl Azurite {
         let mut command = Command::new(program);
         // Port 0: the system chooses a free one, and the emulator says which. Without the last option it reports to its makers.
         command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--silent", "--disableTelemetry", "--location"]).arg(folder.path());
-        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY};{OTHER_ACCOUNT}:{OTHER_KEY}")).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut server = command.spawn().expect("Azurite starts");
         let mut said = BufReader::new(server.stdout.take().expect("piped"));
         let url = listening(&mut said);
@@ -59,6 +63,13 @@ impl Azurite {
 
     fn settings(&self, container: &str) -> Settings {
         settings(&self.url, ACCOUNT, container)
+    }
+
+    /// The account at an address of its own, as Azure gives them.
+    fn settings_at(&self, account: &str, host: &str) -> Settings {
+        let port = self.url.rsplit(':').next().unwrap();
+        let json = format!(r#"{{"endpoint":"http://{host}.blob.localhost:{port}","account":"{account}","container":"replication"}}"#);
+        Settings::parse(&json).unwrap()
     }
 }
 
@@ -79,6 +90,14 @@ fn settings(url: &str, account: &str, container: &str) -> Settings {
     Settings::parse(&json).unwrap()
 }
 
+struct Nearby;
+
+impl Resolve for Nearby {
+    fn resolve(&self, _name: Name) -> Resolving {
+        Box::pin(async { Ok(Box::new([SocketAddr::from(([127, 0, 0, 1], 0))].into_iter()) as Addrs) })
+    }
+}
+
 /// What the host does for the plugin.
 struct Network {
     runtime: tokio::runtime::Runtime,
@@ -92,7 +111,9 @@ impl Network {
     fn new(key: &'static str) -> Network {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Network { runtime, client: reqwest::Client::new(), key, shared_access: String::new() }
+        // Every name is the emulator's: what a name server would say is not what is tried here.
+        let client = reqwest::Client::builder().dns_resolver(Arc::new(Nearby)).build().unwrap();
+        Network { runtime, client, key, shared_access: String::new() }
     }
 
     fn exchange(&self, request: &Request, body: Vec<u8>, range: Option<Extent>) -> Response {
@@ -189,10 +210,49 @@ impl Transfer for Network {
 fn with_container(work: impl FnOnce(&Azurite, &Network, &Settings)) {
     let Some(azurite) = Azurite::start() else { return };
     let (network, settings) = (Network::new(KEY), azurite.settings("replication"));
-    let create = Draft::new(Method::Put, Target::container(&settings).with("restype", "container"));
-    let create = sign(&network, ACCOUNT, create, network.now()).unwrap();
-    assert_eq!(network.exchange(&create, Vec::new(), None).status, 201, "the container is made");
+    make_container(&network, &settings);
     work(&azurite, &network, &settings);
+}
+
+fn make_container(network: &Network, settings: &Settings) {
+    let create = Draft::new(Method::Put, Target::container(settings).with("restype", "container"));
+    let create = sign(network, &settings.account, create, network.now()).unwrap();
+    assert_eq!(network.exchange(&create, Vec::new(), None).status, 201, "the container is made");
+}
+
+#[test]
+fn two_accounts_are_two_stores_and_the_key_of_one_opens_no_other() {
+    with_container(|azurite, network, _| {
+        let other_network = Network::new(OTHER_KEY);
+        let (one, other) = (azurite.settings_at(ACCOUNT, ACCOUNT), azurite.settings_at(OTHER_ACCOUNT, OTHER_ACCOUNT));
+        make_container(&other_network, &other);
+        let (first, second) = (Store { host: network, settings: &one }, Store { host: &other_network, settings: &other });
+        first.put("vm/a", &sealed(b"of the first")).unwrap();
+        assert_eq!(second.head("vm/a"), Ok(None));
+        second.put("vm/a", &sealed(b"of the second")).unwrap();
+        assert_eq!(first.get("vm/a", None).unwrap().0.body, b"of the first");
+        assert_eq!(second.get("vm/a", None).unwrap().0.body, b"of the second");
+        for (host, settings) in [(network, &other), (&other_network, &one)] {
+            assert_eq!(Store { host, settings }.head("vm/a").unwrap_err().kind, FaultKind::Denied);
+        }
+    });
+}
+
+/// The secondary's name is not the account's, and is signed as the account all the same.
+#[test]
+fn an_account_is_the_same_at_each_of_its_addresses() {
+    with_container(|azurite, network, _| {
+        let at = |host: &str| azurite.settings_at(ACCOUNT, host);
+        Store { host: network, settings: &at(ACCOUNT) }.put("vm/a", &sealed(b"0123456789")).unwrap();
+        for host in [ACCOUNT, "transload1-secondary", "transload1.privatelink", "transload1.z01"] {
+            let settings = at(host);
+            let store = Store { host: network, settings: &settings };
+            assert_eq!(store.get("vm/a", Some(Extent::new(3, 4))).unwrap().0.body, b"3456", "{host}");
+            assert_eq!(store.head("vm/a"), Ok(Some(10)), "{host}");
+            assert_eq!(store.entries("vm/", None).unwrap().entries.len(), 1, "{host}");
+            assert!(store.product().unwrap().contains(host), "{host}");
+        }
+    });
 }
 
 fn sealed(bytes: &[u8]) -> Sealed {

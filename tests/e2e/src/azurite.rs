@@ -1,4 +1,4 @@
-//! Azurite as a process: the emulator of Azure Blob Storage that Microsoft writes, with one account of its own.
+//! Azurite as a process: the emulator of Azure Blob Storage that Microsoft writes, with two accounts of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,12 +14,14 @@ use crate::parts;
 use crate::setup::{Setup, secret_file};
 use crate::site::Site;
 
-const ACCOUNT: &str = "transload1";
-/// As the portal shows a key, and as the operator puts it into a file.
-const KEY: &str = "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0";
+/// Each with its key as the portal shows it, and as the operator puts it into a file.
+const ACCOUNTS: [(&str, &str); 2] = [
+    ("transload1", "dGhlIGtleSBvZiBhbiBhY2NvdW50IHRoYXQgbGl2ZXMgZm9yIG9uZSB0ZXN0"),
+    ("transload2", "dGhlIGtleSBvZiB0aGUgYWNjb3VudCBiZXNpZGUgaXQ="),
+];
 const CONTAINER: &str = "replication";
 
-/// A running emulator with an empty container; it dies with this value.
+/// A running emulator with an empty container in each account; it dies with this value.
 pub struct Azurite {
     child: Child,
     // It is told to be silent, but what it says all the same must have somewhere to go.
@@ -40,41 +42,57 @@ impl Azurite {
         let mut command = Command::new(parts::foreign("TRANSLOAD_AZURITE")?);
         // Port 0: the system chooses a free one, and the emulator says which. Without --disableTelemetry it reports to its makers.
         command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--silent", "--disableTelemetry", "--location"]).arg(folder);
-        command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}")).stdin(Stdio::null()).stdout(Stdio::piped());
+        let accounts = ACCOUNTS.map(|(account, key)| format!("{account}:{key}")).join(";");
+        command.env("AZURITE_ACCOUNTS", accounts).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("Azurite starts");
         let mut said = BufReader::new(child.stdout.take().expect("piped"));
         let url =
             said.by_ref().lines().map_while(Result::ok).find_map(|line| line.split_once("listens on ").map(|(_, url)| url.to_owned()));
         let azurite = Azurite { child, _said: said, url: url.unwrap_or_default().trim().to_owned() };
         assert!(!azurite.url.is_empty(), "Azurite ended before it said where it listens");
-        azurite.make_container();
+        ACCOUNTS.into_iter().for_each(|(account, key)| azurite.make_container(account, key));
         Some(azurite)
     }
 
     /// An agent whose store is this emulator.
     pub fn setup(&self, site: &Site, vms: &[&str]) -> Setup {
-        let key = secret_file(&site.folder().join("azure.account-key"), KEY);
+        let (account, key) = ACCOUNTS[0];
+        let key = secret_file(&site.folder().join("azure.account-key"), key);
         let url = &self.url;
         let sink = format!(
             "[sink]\nname = \"store\"\nplugin = \"storage-azure\"\nsecrets = {{ account-key = {key:?} }}\n\
-             config = {{ endpoint = \"{url}\", account = \"{ACCOUNT}\", container = \"{CONTAINER}\", prefix = \"site a\", addressing = \"path\" }}\n\
+             config = {{ endpoint = \"{url}\", account = \"{account}\", container = \"{CONTAINER}\", prefix = \"site a\", addressing = \"path\" }}\n\
              [[sink.endpoint]]\norigin = \"{url}\"\nplaintext = true\n"
         );
         Setup { sink, ..site.setup(vms) }
     }
 
+    /// An agent whose store is one of the accounts, at an address of the account's own, as Azure gives them: ACCOUNT, or ACCOUNT-secondary.
+    /// `key`: of which account.
+    pub fn setup_at(&self, site: &Site, account: usize, address: &str, key: usize) -> Setup {
+        let key = secret_file(&site.folder().join(format!("azure-{key}.account-key")), ACCOUNTS[key].1);
+        let (port, account) = (self.url.rsplit(':').next().expect("it has a port"), ACCOUNTS[account].0);
+        let origin = format!("http://{account}{address}.blob.localhost:{port}");
+        let sink = format!(
+            "[sink]\nname = \"store\"\nplugin = \"storage-azure\"\nsecrets = {{ account-key = {key:?} }}\n\
+             config = {{ endpoint = \"{origin}\", account = \"{account}\", container = \"{CONTAINER}\" }}\n\
+             [[sink.endpoint]]\norigin = \"{origin}\"\naddress = \"127.0.0.1\"\nplaintext = true\n"
+        );
+        Setup { sink, ..site.setup(&[]).beside(&format!("{account}{address}-{}", key.file_stem().unwrap_or_default().display())) }
+    }
+
     /// Signed by hand: this is an opinion of its own. Azurite does not look at the date.
-    fn make_container(&self) {
+    fn make_container(&self, account: &str, key: &str) {
         let (date, version) = ("Sun, 30 Aug 2015 12:36:00 GMT", "2021-12-02");
         let own = format!("x-ms-date:{date}\nx-ms-version:{version}");
-        let to_sign = format!("PUT\n\n\n\n\n\n\n\n\n\n\n\n{own}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container");
-        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).expect("it is base64")).expect("any length will do");
+        let to_sign = format!("PUT\n\n\n\n\n\n\n\n\n\n\n\n{own}\n/{account}/{account}/{CONTAINER}\nrestype:container");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(key).expect("it is base64")).expect("any length will do");
         mac.update(to_sign.as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let authority = self.url.trim_start_matches("http://");
         let request = format!(
-            "PUT /{ACCOUNT}/{CONTAINER}?restype=container HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\
-             x-ms-date: {date}\r\nx-ms-version: {version}\r\nAuthorization: SharedKey {ACCOUNT}:{signature}\r\n\r\n"
+            "PUT /{account}/{CONTAINER}?restype=container HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\
+             x-ms-date: {date}\r\nx-ms-version: {version}\r\nAuthorization: SharedKey {account}:{signature}\r\n\r\n"
         );
         let mut stream = TcpStream::connect(authority).expect("it listens");
         let mut answer = String::new();

@@ -1,8 +1,12 @@
 //! Plugins run as they were approved, and in no other way.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use e2e::agent::Said;
 use e2e::azurite::Azurite;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
@@ -15,6 +19,11 @@ use sha2::{Digest, Sha256};
 /// A site whose agent has plugins of its own, and has approved none of them.
 async fn unapproved() -> (Site, Setup, PathBuf) {
     let site = Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(12 * MIB, 1_000_000)])]).await;
+    let (setup, plugins) = with_own_plugins(&site);
+    (site, setup, plugins)
+}
+
+fn with_own_plugins(site: &Site) -> (Setup, PathBuf) {
     let setup = site.setup(&["db01"]);
     let plugins = setup.folder.join("plugins");
     for name in ["storage-s3", "vmware-cbt"] {
@@ -27,7 +36,7 @@ async fn unapproved() -> (Site, Setup, PathBuf) {
     let whole = setup.text().replace(&format!("{}", parts::plugins().display()), &plugins.display().to_string());
     let setup = Setup { whole: Some(whole), ..setup };
     setup.write();
-    (site, setup, plugins)
+    (setup, plugins)
 }
 
 fn edit(plugin: &Path, from: &str, to: &str) {
@@ -118,10 +127,15 @@ async fn a_pinned_vendor_may_update_and_may_not_ask_for_more() {
 
 /// What the running agent says of the store's plugin, as soon as it says this.
 async fn store_plugin(setup: &Setup, what: &str, question: impl Fn(&Value) -> bool) -> Value {
+    in_use(setup, "storage-s3", what, question).await
+}
+
+/// The same of any plugin.
+async fn in_use(setup: &Setup, plugin: &str, what: &str, question: impl Fn(&Value) -> bool) -> Value {
     let listed = || setup.run(&["plugin", "list", "--json"]).json();
     for _ in 0..120 {
         let all = listed();
-        let found = all.as_array().unwrap().iter().find(|found| found["name"] == "storage-s3").unwrap();
+        let found = all.as_array().unwrap().iter().find(|found| found["name"] == plugin).unwrap();
         if question(&found["running"][0]) {
             return found["running"][0].clone();
         }
@@ -161,6 +175,80 @@ async fn a_new_version_takes_over_while_the_agent_runs_and_a_broken_one_disturbs
     assert!(told.contains("! store runs on with storage-s3 0.1.1; what lies in its folder now may not: "), "{told}");
     agent.sync("db01").await;
     site.assert_no_snapshot();
+}
+
+/// Two sources; one of them has a plugin that nobody approved, later one that is broken, and then one that may run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_may_not_run_keeps_no_other_from_replicating_and_runs_as_soon_as_it_may() {
+    let vm = |name| VmSpec::new(name, vec![DiskSpec::with_files(12 * MIB, 1_000_000)]);
+    let site = Site::with(vec![vm("db01"), vm("app01")]).await;
+    let (setup, plugins) = with_own_plugins(&site);
+    let spare = plugins.join("spare");
+    std::fs::create_dir_all(&spare).unwrap();
+    for file in ["manifest.toml", "vmware-cbt.wasm"] {
+        std::fs::copy(plugins.join("vmware-cbt").join(file), spare.join(file)).unwrap();
+    }
+    let second = setup.source.replace("name = \"vc1\"", "name = \"vc2\"").replace("plugin = \"vmware-cbt\"", "plugin = \"spare\"");
+    let wanted = "[[vm]]\nname = \"db01\"\nsource = \"vc1\"\n[[vm]]\nname = \"app01\"\nsource = \"vc2\"\n";
+    let whole = setup.text().replace("vms = [\"db01\"]", "");
+    let setup = Setup { whole: Some(format!("{whole}{second}{wanted}")), ..setup };
+    setup.write();
+    assert_eq!(setup.run(&["plugin", "approve", "storage-s3", "vmware-cbt"]).code, 0);
+
+    let agent = Agent::start(&setup).await;
+    agent.settled("db01", 2).await;
+    let told = setup.run(&["status"]).out;
+    assert!(told.contains("! vc2 waits for its plugin, which may not run: it waits for approval: "), "{told}");
+    assert!(told.contains("app01: the plugin of vc2 may not run: it waits for approval: "), "{told}");
+    assert!(std::fs::read_to_string(setup.log()).unwrap().contains("the plugin may not run, and waits until it may; the others go on"));
+    let failed = setup.run(&["check", "--json"]).failed_steps();
+    assert!(failed.len() == 1 && failed[0].contains("plugin approve spare"), "a check is where all of it must work: {failed:?}");
+
+    std::fs::write(spare.join("vmware-cbt.wasm"), b"half of it").unwrap();
+    let is_broken = |running: &Value| {
+        running["refused"].as_str().is_some_and(|why| why.contains("is not the component that the manifest was written for"))
+    };
+    assert!(in_use(&setup, "spare", "broken", is_broken).await["version"].is_null());
+    agent.sync("db01").await;
+
+    std::fs::copy(plugins.join("vmware-cbt/vmware-cbt.wasm"), spare.join("vmware-cbt.wasm")).unwrap();
+    assert_eq!(setup.run(&["plugin", "approve", "spare"]).code, 0);
+    in_use(&setup, "spare", "in use", |running| running["version"] == "0.1.0" && running["refused"].is_null()).await;
+    agent.settled("app01", 2).await;
+    agent.kill();
+
+    // Where none of them may run, whoever starts the agent is told at once.
+    assert_eq!(setup.run(&["plugin", "remove", "spare"]).code, 0);
+    assert_eq!(setup.run(&["plugin", "remove", "vmware-cbt"]).code, 0);
+    assert!(Agent::refused(&setup).await.contains("plugin vc1 is refused; none of its code was run"));
+    site.assert_no_snapshot();
+}
+
+/// An agent that is no root can do nothing with a folder that root made for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_approves_as_root_before_the_first_start_is_told_whose_the_state_is_then() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return parts::skip("only root makes folders that others cannot use");
+    }
+    let site = Site::empty().await;
+    let setup = site.setup(&["db01"]);
+    std::fs::create_dir_all(&setup.folder).unwrap();
+    std::fs::write(setup.config(), setup.text()).unwrap();
+    let (state, approve) = (setup.state(), || setup.run(&["plugin", "approve"]));
+    let note = format!("note: the folder {} was made just now, and belongs to root.", state.display());
+    let first = approve();
+    assert!(first.code == 0 && first.err.contains(&note), "{first:?}");
+    assert!(first.err.contains(&format!("chown -R USER {}", state.display())), "{first:?}");
+    assert!(!approve().err.contains("note:"));
+
+    for folder in [site.folder(), &setup.folder] {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut other = Command::new(parts::agent());
+    other.uid(65_534).gid(65_534).arg("--config").arg(setup.config()).arg("run");
+    let refused = Said::from(other.output().unwrap());
+    let whose = format!("{} belongs to user 0, and this program runs as user 65534", state.display());
+    assert!(refused.code == 1 && refused.err.contains(&whose), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,6 +296,32 @@ async fn the_sinks_of_this_repository_hold_every_claim() {
     }
     if let Some(azurite) = Azurite::start(site.folder()) {
         holds_every_claim(&azurite.setup(&site, &["db01"]));
+    }
+}
+
+/// Each account has endpoints and a key of its own, and is one sink. What is written at one address of an account is there at the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_accounts_of_azure_are_several_endpoints_each_with_a_key_of_its_own() {
+    let site = Site::empty().await;
+    let Some(azurite) = Azurite::start(site.folder()) else { return };
+    for account in [0, 1] {
+        let setup = azurite.setup_at(&site, account, "", account);
+        setup.write();
+        assert_eq!(holding(&setup, &["plugin", "test", "--json"]), 14, "account {account}");
+        let with_the_others_key = azurite.setup_at(&site, account, "", 1 - account).check().failed_steps();
+        assert!(with_the_others_key.len() == 1 && with_the_others_key[0].contains("account key"), "{with_the_others_key:?}");
+    }
+    let steps = |address: &str| {
+        let setup = Setup { role: "receiver", ..azurite.setup_at(&site, 0, address, 0) };
+        let checked = setup.check();
+        assert_eq!(checked.failed_steps(), Vec::<String>::new());
+        checked.out
+    };
+    assert!(steps("").contains("it is empty; the agent will begin it"));
+    let agent = Agent::start(&Setup { role: "receiver", ..azurite.setup_at(&site, 0, "", 0) }).await;
+    agent.kill();
+    for address in ["", "-secondary", ".privatelink"] {
+        assert!(steps(address).contains("the key opens it"), "{address}");
     }
 }
 
