@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::bindings::netfilter;
 use super::state::{InstanceState, Refusal};
+use super::trouble::Mishap;
 use crate::model::Fault;
 
 /// Every granted table is in this family: IPv4 and IPv6 alike.
@@ -55,6 +56,18 @@ impl Table {
         Ok(count)
     }
 
+    /// On a bad day nothing is done, or nobody hears that it was.
+    async fn apply_on(&self, mishap: Option<Mishap>, ruleset: &str) -> Result<usize, Fault> {
+        match mishap {
+            None => self.apply(ruleset).await,
+            Some(Mishap::Busy | Mishap::Lost) => Err(Fault::unavailable("nft was not reached: for this trial")),
+            Some(Mishap::Unanswered | Mishap::Cut) => {
+                self.apply(ruleset).await?;
+                Err(Fault::unavailable("what nft answered was lost: for this trial"))
+            }
+        }
+    }
+
     /// The table as it is now, in at most so many bytes. One that is not there has nothing in it.
     pub async fn rules(&self, bytes_max: u64) -> Result<String, Fault> {
         let arguments = ["-j", "list", "table", FAMILY, &self.name];
@@ -75,7 +88,7 @@ impl netfilter::Host for InstanceState {
         self.may_reach()?;
         let plugin = self.plugin.clone();
         let table = plugin.table()?;
-        let commands = table.apply(&ruleset).await?;
+        let commands = table.apply_on(plugin.mishap(), &ruleset).await?;
         tracing::info!(plugin = plugin.name(), table = table.name(), commands, "a plugin filled its nftables table anew");
         Ok(())
     }
@@ -83,7 +96,11 @@ impl netfilter::Host for InstanceState {
     async fn rules(&mut self) -> Result<String, Refusal> {
         self.may_reach()?;
         let plugin = self.plugin.clone();
-        Ok(plugin.table()?.rules(plugin.limits().response).await?)
+        let table = plugin.table()?;
+        if plugin.mishap().is_some() {
+            return Err(Fault::unavailable("nft was not reached: for this trial").into());
+        }
+        Ok(table.rules(plugin.limits().response).await?)
     }
 }
 

@@ -13,7 +13,7 @@ use super::manifest::{Bounds, Manifest};
 use super::masking::Masks;
 use super::netfilter::Table;
 use super::sessions::Sessions;
-use super::trouble::Trouble;
+use super::trouble::{Mishap, Trouble};
 use super::voice::{LINE_BYTES_MAX, LineRate};
 use crate::clock::Clock;
 use crate::config::Opened;
@@ -185,8 +185,9 @@ impl Plugin {
         Plugin { trouble, ..self }
     }
 
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    /// What happens to the next exchange, where this is a trial with mishaps.
+    pub fn mishap(&self) -> Option<Mishap> {
+        self.trouble.as_ref().and_then(Trouble::next)
     }
 
     pub fn counters(&self) -> &Arc<Counters> {

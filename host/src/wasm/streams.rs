@@ -9,6 +9,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::streams;
 use super::state::{InstanceState, Refusal};
+use super::trouble::Mishap;
 use super::web::transfer_allowance;
 use crate::model::Fault;
 use crate::net::{Duplex, READ_TIMEOUT};
@@ -29,6 +30,25 @@ pub struct Connection {
 impl Connection {
     fn broke(&self, why: impl std::fmt::Display) -> Fault {
         Fault::unavailable(format!("the connection to {} broke: {why}", self.peer))
+    }
+
+    /// On a bad day it breaks before the bytes, or behind them: then they arrived, and no answer comes.
+    async fn send_on(&mut self, mishap: Option<Mishap>, bytes: &[u8]) -> Result<(), Fault> {
+        match mishap {
+            None => self.send(bytes).await,
+            Some(Mishap::Busy | Mishap::Lost) => {
+                self.open = None;
+                Err(self.broke("for this trial"))
+            }
+            Some(Mishap::Unanswered | Mishap::Cut) => {
+                self.send(bytes).await?;
+                if let Some(mut open) = self.open.take() {
+                    // What was written arrives, as it does where a line breaks behind it.
+                    let _ = open.shutdown().await;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// One that fails in the middle is not used again.
@@ -74,6 +94,9 @@ impl streams::Host for InstanceState {
         if self.held::<Connection>() >= CONNECTIONS_MAX {
             return Err(Fault::denied(format!("a plugin may hold at most {CONNECTIONS_MAX} connections at a time")).into());
         }
+        if plugin.mishap().is_some() {
+            return Err(Fault::unavailable(format!("{dialer} accepted no connection: for this trial")).into());
+        }
         let open = dialer.dial().await?;
         Ok(self.table.push(Connection { peer: dialer.to_string(), open: Some(open) })?)
     }
@@ -85,7 +108,8 @@ impl streams::HostConnection for InstanceState {
         if bytes.len() > SEND_BYTES_MAX {
             return Err(Fault::invalid(format!("at most {SEND_BYTES_MAX} bytes are sent at a time; these are {}", bytes.len())).into());
         }
-        self.table.get_mut(&this)?.send(&bytes).await?;
+        let mishap = self.plugin.mishap();
+        self.table.get_mut(&this)?.send_on(mishap, &bytes).await?;
         self.plugin.counters().spliced(bytes.len() as u64);
         Ok(())
     }

@@ -20,7 +20,7 @@ use super::plugin::Plugin;
 use super::policy::Allowed;
 use super::splice::Splice;
 use super::state::{InstanceState, Refusal};
-use super::trouble::{self, Mishap, Trouble};
+use super::trouble::{self, Mishap};
 use crate::log::seal::Sealed;
 use crate::model::{Extent, Fault};
 use crate::net::Client;
@@ -67,7 +67,7 @@ impl From<&Sealed> for Sent {
 pub async fn exchange(plugin: &Plugin, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
     let client = plugin.client(&allowed.origin)?;
     let lost = || Err(Fault::unavailable(format!("the connection to {} broke: for this trial", client.endpoint().origin)));
-    match plugin.trouble().and_then(Trouble::next) {
+    match plugin.mishap() {
         None => sent(client, allowed, range, body).await,
         Some(Mishap::Busy) => Ok(trouble::busy()),
         Some(Mishap::Lost) => lost(),

@@ -59,6 +59,19 @@ fn ruleset(commands: Value) -> String {
     json!({"nftables": commands}).to_string()
 }
 
+#[tokio::test]
+async fn mishaps_of_a_trial_befall_tables_as_well() {
+    let Some(namespace) = Namespace::make() else { return };
+    let table = namespace.table("transload_trial");
+    let chain = ruleset(json!([{"add": {"chain": {"family": "inet", "table": "transload_trial", "name": "moved"}}}]));
+    for (mishap, is_done) in [(Mishap::Lost, false), (Mishap::Busy, false), (Mishap::Unanswered, true), (Mishap::Cut, true)] {
+        let fault = table.apply_on(Some(mishap), &chain).await.unwrap_err();
+        assert!(fault.kind == FaultKind::Unavailable && fault.message.ends_with(": for this trial"), "{fault}");
+        assert_eq!(table.rules(1 << 20).await.unwrap().contains("moved"), is_done, "{mishap:?}");
+    }
+    assert_eq!(table.apply_on(None, &chain).await, Ok(1));
+}
+
 fn chain(name: &str) -> Value {
     json!({"add": {"chain": {"family": "inet", "table": "transload_nat", "name": name}}})
 }

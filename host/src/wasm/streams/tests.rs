@@ -12,9 +12,11 @@ use crate::clock::SystemClock;
 use crate::config::Opened;
 use crate::model::FaultKind;
 use crate::net::{Endpoint, Origin, Pin, Trust};
+use crate::random::Random;
 use crate::wasm::counters::Counters;
 use crate::wasm::manifest::Manifest;
 use crate::wasm::plugin::Plugin;
+use crate::wasm::trouble::Trouble;
 
 const MANIFEST: &str = r#"
 name = "x"
@@ -130,6 +132,53 @@ async fn a_huge_limit_and_a_huge_deadline_are_cut_to_what_is_granted() {
     assert_eq!(receive(&mut state, &connection, 0, 1).await.unwrap_err().kind, FaultKind::Invalid);
     let long = send(&mut state, &connection, &vec![0; SEND_BYTES_MAX + 1]).await.unwrap_err();
     assert_eq!(long, Fault::invalid("at most 1048576 bytes are sent at a time; these are 1048577"));
+}
+
+/// A trial with mishaps: what breaks is said as an outage, and what was sent before it broke may have arrived.
+#[tokio::test]
+async fn mishaps_of_a_trial_befall_connections_as_well() {
+    for (mishap, arrives) in [(Mishap::Busy, false), (Mishap::Lost, false), (Mishap::Unanswered, true), (Mishap::Cut, true)] {
+        let (listener, settings) = listen().await;
+        let mut state = instance(&settings, Vec::new());
+        let connection = open(&mut state, "plain").await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let sent = state.table.get_mut(&connection).unwrap().send_on(Some(mishap), b"order").await;
+        assert_eq!(sent.is_ok(), arrives, "{mishap:?}: {sent:?}");
+        let mut heard = Vec::new();
+        peer.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, if arrives { &b"order"[..] } else { b"" }, "{mishap:?}");
+        for next in [send(&mut state, &connection, b"more").await, receive(&mut state, &connection, 10, 10).await.map(drop)] {
+            assert_eq!(next.unwrap_err().kind, FaultKind::Unavailable, "{mishap:?}");
+        }
+    }
+
+    // As often as requests are disturbed, in whatever the guest does.
+    let (listener, settings) = listen().await;
+    let accepting = tokio::spawn(async move {
+        let mut peers = Vec::new();
+        loop {
+            peers.push(listener.accept().await.unwrap());
+        }
+    });
+    let plugin = instance(&settings, Vec::new()).plugin.clone();
+    let plugin = Arc::into_inner(plugin).unwrap().troubled(Some(Trouble::new(Random::from_seed(3))));
+    let mut state = InstanceState::new(Arc::new(plugin));
+    state.begin_call();
+    let (mut refused, mut broken) = (0, 0);
+    for _ in 0..1000 {
+        match open(&mut state, "plain").await {
+            Ok(connection) => {
+                broken += usize::from(send(&mut state, &connection, b"order").await.is_err());
+                HostConnection::drop(&mut state, connection).await.unwrap();
+            }
+            Err(fault) => {
+                assert_eq!(fault.kind, FaultKind::Unavailable, "{fault}");
+                refused += 1;
+            }
+        }
+    }
+    accepting.abort();
+    assert!((5..200).contains(&refused) && (2..200).contains(&broken), "{refused} {broken}");
 }
 
 /// A component may run code before anybody calls it, and a plan is made of its arguments.
