@@ -136,6 +136,11 @@ impl World {
         self.install("echo-sink", &format!("{SINK}[limits]\n{limits}\n"), guest("guest_sink"));
     }
 
+    /// The same component as another version of the plugin.
+    pub fn reinstall_sink_as(&self, version: &str) {
+        self.install("echo-sink", &SINK.replace("0.1.0\"\nwit", &format!("{version}\"\nwit")), guest("guest_sink"));
+    }
+
     /// Another component in the source's place, under a manifest with nothing wrong in it.
     pub fn replace_source(&self, component: &[u8]) {
         self.install("echo-source", SOURCE, component);

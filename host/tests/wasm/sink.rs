@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use rand::SeedableRng;
@@ -6,8 +7,9 @@ use sha2::Sha256;
 use transload::log::seal::{DataKey, Role, Sealed, Sealer};
 use transload::log::sink::{CreateGuarantee, Sink};
 use transload::model::{Extent, FaultKind};
+use transload::wasm::Installed;
 
-use super::setup::{SIGNING_KEY, World};
+use super::setup::{SIGNING_KEY, World, plugin_host};
 
 pub fn sealed(plain: &[u8]) -> Sealed {
     let mut random = rand_chacha::ChaCha20Rng::seed_from_u64(7);
@@ -92,4 +94,30 @@ async fn transfers_run_side_by_side() {
         put.unwrap().unwrap();
     }
     assert_eq!(world.server.lines().iter().filter(|line| line.starts_with("PUT ")).count(), 16);
+}
+
+#[tokio::test]
+async fn running_work_ends_on_the_old_version_while_new_calls_meet_the_new_one() {
+    let world = World::start().await;
+    let config = world.config(&world.usual_endpoint()).sink;
+    let mut installed = Installed::new(plugin_host());
+    let sink = Arc::new(installed.host().sink(&config).await.unwrap());
+    installed.use_sink(config, sink.clone());
+    let (body, old) = (sealed(&[7; 1000]), sink.clone());
+    let running = tokio::spawn({
+        let body = body.clone();
+        async move { old.put("slow", body).await }
+    });
+    while !world.server.lines().contains(&"PUT /o/slow".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.reinstall_sink_as("0.2.0");
+    // Two looks that find the same let it in.
+    installed.look().await;
+    installed.look().await;
+    assert_eq!(installed.in_use()[0].version.as_deref(), Some("0.2.0"));
+    assert!(!running.is_finished(), "it was still running when the new version came");
+    sink.put("vm/new", body.clone()).await.unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(sink.get("slow", None).await.unwrap(), body.whole());
 }
