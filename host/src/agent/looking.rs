@@ -5,6 +5,7 @@
 //! ```
 //!
 //! All that a walk found are known to the fleet before the first of them asks for a seat, so that those whose snapshot is open go first.
+//! Sources are walked side by side. One that does not answer is waited for a while, and not by the VMs of others for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,11 +26,14 @@ use super::{Agent, vm_id};
 /// A VM that was not found is looked for again after this; an inventory of thousands is not asked for every second.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// VMs whose source is not walked through by then are found later than others begin.
+const ASSEMBLED_WITHIN: Duration = Duration::from_secs(30);
+
 /// What was looked for, by source and name: found for good, or not to be asked for again before this moment.
 type Looked = BTreeMap<(String, String), Option<Duration>>;
 
 impl Agent {
-    /// Looks for wanted VMs until all of them are found, and again when another one is wanted.
+    /// One search for each source, and one for VMs whose source is gone: a source that answers late keeps no other's VM waiting.
     pub(super) async fn find_vms(self: &Arc<Agent>, failed: mpsc::Sender<Fault>) {
         if !self.config.role.sends() {
             return std::future::pending().await;
@@ -40,13 +44,46 @@ impl Agent {
             // The journal: without it nothing may go on.
             Err(fault) => return drop(failed.send(fault).await),
         };
+        let sources: Vec<Option<&String>> = self.sources.keys().map(Some).chain([None]).collect();
+        let (walked, mut walks) = mpsc::channel(sources.len());
+        let mut searches = Vec::new();
+        for source in &sources {
+            let kept = source.and_then(|source| reserved.remove(source)).unwrap_or_default();
+            searches.push(self.find_vms_of(*source, kept, walked.clone(), failed.clone()));
+        }
+        let assembled = async {
+            let all = async {
+                for _ in &sources {
+                    walks.recv().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = all => {}
+                () = self.clock.sleep(ASSEMBLED_WITHIN) => {}
+            }
+            self.fleet.assembled();
+        };
+        futures::future::join(assembled, futures::future::join_all(searches)).await;
+    }
+
+    /// Looks for wanted VMs of the source until all of them are found, and again when another one is wanted.
+    /// `kept`: those that have a place until they are found. `walked` is told once, after the first walk.
+    async fn find_vms_of(
+        self: &Arc<Agent>,
+        source: Option<&String>,
+        mut kept: Vec<VmId>,
+        walked: mpsc::Sender<()>,
+        failed: mpsc::Sender<Fault>,
+    ) {
+        let mut walked = Some(walked);
         let mut looked = Looked::new();
         loop {
-            for (source, wanted) in self.due(&looked).await {
+            for (source, wanted) in self.due(source, &looked).await {
                 let found = self.look(&source, &wanted, &failed).await;
                 if found.is_ok() {
                     // Who is not found or not wanted any longer has no place to be kept.
-                    reserved.remove(&source).unwrap_or_default().iter().for_each(|id| self.fleet.give_up(id));
+                    kept.drain(..).for_each(|id| self.fleet.give_up(&id));
                 }
                 let again = self.clock.monotonic() + LOOK_AGAIN;
                 let mut missing = self.missing.lock().expect("nothing panics while it holds this");
@@ -59,7 +96,10 @@ impl Agent {
                     };
                 }
             }
-            self.fleet.assembled();
+            if let Some(walked) = walked.take() {
+                // Nobody waits for it any more when it comes late.
+                let _ = walked.send(()).await;
+            }
             self.clock.sleep(Duration::from_secs(1)).await;
         }
     }
@@ -79,11 +119,12 @@ impl Agent {
         Ok(reserved)
     }
 
-    /// What is to be looked for now, by source.
-    async fn due(&self, looked: &Looked) -> BTreeMap<String, Vec<VmConfig>> {
+    /// What is to be looked for now at this source, or at those that are gone.
+    async fn due(&self, source: Option<&String>, looked: &Looked) -> BTreeMap<String, Vec<VmConfig>> {
         let now = self.clock.monotonic();
         let mut due: BTreeMap<String, Vec<VmConfig>> = BTreeMap::new();
-        for vm in self.wanted_vms().await {
+        let here = |vm: &VmConfig| self.sources.get_key_value(&vm.source).map(|(name, _)| name) == source;
+        for vm in self.wanted_vms().await.into_iter().filter(here) {
             let again = looked.get(&(vm.source.clone(), vm.name.clone()));
             if again.is_none_or(|again| again.is_some_and(|again| again <= now)) {
                 due.entry(vm.source.clone()).or_default().push(vm);

@@ -224,6 +224,62 @@ async fn a_source_that_may_not_run_keeps_no_other_from_replicating_and_runs_as_s
     site.assert_no_snapshot();
 }
 
+/// The bad ones come first, and are asked again and again; each ends in its own named fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_replicates_undisturbed_beside_sources_that_loop_hoard_trap_and_never_start() {
+    let Some(misbehaving) = parts::foreign("TRANSLOAD_TEST_PLUGINS") else { return };
+    let site = Site::with(vec![VmSpec::new("db01", vec![DiskSpec::with_files(12 * MIB, 1_000_000)])]).await;
+    let (setup, plugins) = with_own_plugins(&site);
+    std::fs::create_dir_all(plugins.join("misbehaving")).unwrap();
+    for file in ["manifest.toml", "misbehaving.wasm"] {
+        std::fs::copy(misbehaving.join("misbehaving").join(file), plugins.join("misbehaving").join(file)).unwrap();
+    }
+    let bad = [
+        ("loops", "in-inventory loop", "plugin loops did not answer inventory in time"),
+        ("recurses", "in-inventory recursion", "plugin recurses failed in inventory: wasm trap: call stack exhausted"),
+        ("hoards", "in-inventory hoard", "plugin hoards failed in inventory: it needs more than its 16 MiB of memory"),
+        ("traps", "in-inventory abort", "plugin traps failed in inventory: wasm trap: wasm `unreachable` instruction executed"),
+        ("starts-not", "loop-at-start", "plugin starts-not did not start in time"),
+    ];
+    let (exports, mut text, mut wanted) = (site.folder().display(), setup.source.clone(), String::new());
+    for (name, misdeed, _) in bad {
+        text += &format!(
+            "[[source]]\nname = \"{name}\"\nplugin = \"misbehaving\"\n\
+             config = {{ url = \"https://nowhere.invalid\", exports = \"{exports}\", misdeed = \"{misdeed}\" }}\n"
+        );
+        wanted += &format!("[[vm]]\nname = \"vm-of-{name}\"\nsource = \"{name}\"\n");
+    }
+    wanted += "[[vm]]\nname = \"db01\"\nsource = \"vc1\"\n";
+    let whole = setup.text().replace("vms = [\"db01\"]", "").replace(&setup.source, &text);
+    let setup = Setup { whole: Some(format!("{whole}{wanted}")), ..setup };
+    setup.write();
+    assert_eq!(setup.run(&["plugin", "approve"]).code, 0);
+
+    let agent = Agent::start(&setup).await;
+    let begun = tokio::time::Instant::now();
+    agent.settled("db01", 2).await;
+    println!("two cycles of db01 took {:?}", begun.elapsed());
+    let mut rounds = 0;
+    let missing = loop {
+        site.guest_writes("db01", Workload::Scattered { writes: 8, bytes: 4096 }, rounds).await;
+        agent.sync("db01").await;
+        rounds += 1;
+        let missing = agent.status()["missing"].clone();
+        if missing.as_array().unwrap().len() == bad.len() {
+            break missing.to_string();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(300), "{missing:#}");
+    };
+    println!("{rounds} more cycles of db01 until the last of them was given up");
+    for (name, _, fault) in bad {
+        assert!(missing.contains(&format!("vm-of-{name}: {fault}")), "{name}: {missing}");
+    }
+    assert_eq!(agent.trouble("db01"), None);
+    let point = agent.newest("db01");
+    site.assert_replica(&agent, "db01", point).await;
+    site.assert_no_snapshot();
+}
+
 /// An agent that is no root can do nothing with a folder that root made for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_approves_as_root_before_the_first_start_is_told_whose_the_state_is_then() {

@@ -86,6 +86,9 @@ impl Guest for Echo {
 
     /// Two pages of one VM each.
     fn inventory(cursor: Option<String>) -> Result<InventoryPage, Fault> {
+        if let Some(how) = setting("misdeed").strip_prefix("in-inventory ") {
+            endings::end(how)?;
+        }
         let id = cursor.clone().unwrap_or_else(|| "vm-1".to_owned());
         let vm = VmSummary {
             vm: VmRef { id: id.clone(), fingerprint: format!("uuid-{id}") },
