@@ -17,13 +17,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::api::status::PluginStatus;
 use crate::clock::Clock;
-use crate::config::{self, Config, KeyConfig, Role, VmConfig};
+use crate::config::{self, Config, KeyConfig, RepairConfig, Role, VmConfig};
 use crate::cpu::Cpu;
 use crate::desk::AgentDesk;
 use crate::driver::expected::Expected;
 use crate::driver::fleet::Fleet;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
 use crate::driver::judge::{Receiver, ReplicaView};
+use crate::driver::order::Order;
 use crate::driver::replicas::Replicas;
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::folder::Folder;
@@ -38,7 +39,7 @@ use crate::pipeline::source::Source;
 use crate::policy::admission::Limits;
 use crate::policy::governor::Rules;
 use crate::policy::interval::Interval;
-use crate::policy::vm::Urgency;
+use crate::policy::vm::Repair;
 use crate::random::Random;
 use crate::receiver::places;
 use crate::receiver::prepare::Places;
@@ -54,7 +55,7 @@ const REPLICAS_AT_ONCE: usize = 4;
 /// Two looks that find the same let a new version of a plugin in.
 const LOOK_AT_PLUGINS: Duration = Duration::from_secs(2);
 /// Commands of one VM that may wait.
-const DEMANDS: usize = 8;
+const ORDERS: usize = 8;
 
 pub struct Agent {
     pub config: Config,
@@ -78,7 +79,7 @@ pub struct Agent {
 #[derive(Clone)]
 pub struct VmHandle {
     pub view: watch::Receiver<VmView>,
-    pub demand: mpsc::Sender<Urgency>,
+    pub orders: mpsc::Sender<Order>,
 }
 
 /// A VM's task that does not run yet.
@@ -97,15 +98,24 @@ pub struct Wanted {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum WantedFact {
-    Wanted { name: String, source: String },
+    Wanted {
+        name: String,
+        source: String,
+        #[serde(default)]
+        repair: Repair,
+    },
 }
 
 impl Folded for Wanted {
     type Fact = WantedFact;
 
     fn fold(&mut self, fact: WantedFact) -> Result<(), Fault> {
-        let WantedFact::Wanted { name, source } = fact;
-        self.vms.push(VmConfig { name, source, target_size_max: None });
+        let WantedFact::Wanted { name, source, repair } = fact;
+        let repair = match repair {
+            Repair::Automatic => RepairConfig::Automatic,
+            Repair::ByCommand => RepairConfig::ByCommand,
+        };
+        self.vms.push(VmConfig { name, source, target_size_max: None, repair });
         Ok(())
     }
 }
@@ -227,6 +237,19 @@ impl Agent {
         }
     }
 
+    /// Has every VM's copy put down. Answers when nothing of ours is open any more; what runs meanwhile must go on running.
+    pub async fn leave(&self) {
+        let handles = self.handles();
+        for handle in handles.values() {
+            // A task that has ended needs no telling.
+            let _ = handle.orders.send(Order::Leave).await;
+        }
+        for handle in handles.into_values() {
+            let mut view = handle.view;
+            while view.changed().await.is_ok() {}
+        }
+    }
+
     async fn watch_plugins(&self) {
         loop {
             self.plugins.look().await;
@@ -249,7 +272,7 @@ impl Agent {
         failed: &mpsc::Sender<Fault>,
     ) -> Result<Opened, Fault> {
         let id = enrolment.id.clone();
-        let (demand, demands) = mpsc::channel(DEMANDS);
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let (show, view) = watch::channel(VmView::default());
         let gateway = Gateway {
             source,
@@ -261,11 +284,11 @@ impl Agent {
             fleet: self.fleet.clone(),
             settings: self.settings(),
         };
-        let task = VmTask::open(gateway, enrolment, demands, show).await?;
+        let task = VmTask::open(gateway, enrolment, ordered, show).await?;
         if let Some(replicas) = &self.replicas {
             replicas.take_up(&id, failed.clone()).await?;
         }
-        Ok(Opened { id, task, handle: VmHandle { view, demand } })
+        Ok(Opened { id, task, handle: VmHandle { view, orders } })
     }
 
     fn run_task(&self, opened: Opened, failed: mpsc::Sender<Fault>) {
@@ -295,13 +318,13 @@ impl Agent {
     }
 
     /// Starts replicating a VM that the configuration does not name.
-    pub async fn want(&self, name: &str, source: &str) -> Result<bool, Fault> {
+    pub async fn want(&self, name: &str, source: &str, repair: Repair) -> Result<bool, Fault> {
         let mut wanted = self.wanted.lock().await;
         let known = |vm: &VmConfig| vm.name == name && vm.source == source;
         if wanted.state().vms.iter().chain(&self.config.vms).any(known) {
             return Ok(false);
         }
-        wanted.record(vec![WantedFact::Wanted { name: name.to_owned(), source: source.to_owned() }]).await?;
+        wanted.record(vec![WantedFact::Wanted { name: name.to_owned(), source: source.to_owned(), repair }]).await?;
         Ok(true)
     }
 

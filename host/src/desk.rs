@@ -10,13 +10,16 @@ use crate::agent::{Agent, VmHandle};
 use crate::api::command::{Command, Desk, Reply, Restored, Verified, VerifiedDisk};
 use crate::api::sentences::{missing, refusal};
 use crate::api::status::{AgentStatus, vm_status};
+use crate::api::verdicts;
+use crate::driver::order::{self, Trial};
 use crate::driver::relay;
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::chain::Chain;
 use crate::model::commit::{DiskCommit, Sha, Verdict};
 use crate::model::{CycleNumber, Fault, VmId};
-use crate::policy::vm::Urgency;
+use crate::policy::vm::Repair;
+use crate::policy::vm::command::{self as vm_command, Verdict as Judged};
 use crate::receiver::places;
 use crate::receiver::rebuild::{compare, restore};
 
@@ -30,9 +33,8 @@ impl Desk for AgentDesk {
     async fn carry_out(&self, command: Command) -> Reply {
         let result = match command {
             Command::Status => Ok(Reply::Status(Box::new(self.status()))),
-            Command::Replicate { vm, source } => self.replicate(&vm, source.as_deref()).await,
-            Command::Sync { vm } => self.demand(&vm, Urgency::Demanded).await,
-            Command::Final { vm } => self.demand(&vm, Urgency::Final).await,
+            Command::Replicate { vm, source, repair } => self.replicate(&vm, source.as_deref(), repair).await,
+            Command::Vm { vm, ask, dry_run } => self.ask(&vm, ask, if dry_run { Trial::Only } else { Trial::No }).await,
             Command::Verify { vm, point } => self.verify(&vm, point).await,
             Command::Restore { vm, disk, point, expect, to } => self.restore(&vm, disk.as_deref(), point, expect, &to).await,
         };
@@ -67,28 +69,32 @@ impl AgentDesk {
         }
     }
 
-    async fn replicate(&self, vm: &str, source: Option<&str>) -> Result<Reply, Fault> {
+    async fn replicate(&self, vm: &str, source: Option<&str>, repair: Repair) -> Result<Reply, Fault> {
+        if self.find(vm).is_ok_and(|(_, handle)| handle.view.borrow().vm.is_stopped()) {
+            return self.ask(vm, vm_command::Command::Restart, Trial::No).await;
+        }
         let source = self.0.source_or_only(source)?;
-        match self.0.want(vm, &source).await? {
+        match self.0.want(vm, &source, repair).await? {
             true => Ok(Reply::Accepted { message: format!("{vm} will be replicated from {source}") }),
             false => Ok(Reply::Ignored { message: format!("{vm} is replicated already") }),
         }
     }
 
-    async fn demand(&self, vm: &str, urgency: Urgency) -> Result<Reply, Fault> {
-        let (_, handle) = match self.find(vm) {
-            Err(fault) => return Err(self.0.not_found_yet(vm).await.unwrap_or(fault)),
+    /// Asks the VM's own task, and tells what it answers.
+    async fn ask(&self, name: &str, command: vm_command::Command, trial: Trial) -> Result<Reply, Fault> {
+        let (_, handle) = match self.find(name) {
+            Err(fault) => return Err(self.0.not_found_yet(name).await.unwrap_or(fault)),
             found => found?,
         };
-        if let Some(fault) = &handle.view.borrow().vm.halted {
-            return Err(Fault::denied(format!("{vm} is halted: {}", fault.message)));
-        }
-        if handle.view.borrow().vm.demand >= Some(urgency) {
-            return Ok(Reply::Ignored { message: format!("{vm}: this was asked for already and is about to begin") });
-        }
-        handle.demand.send(urgency).await.map_err(|_| Fault::internal("the VM's task has ended"))?;
-        let what = if urgency == Urgency::Final { "the final cycle" } else { "a cycle" };
-        Ok(Reply::Accepted { message: format!("{vm}: {what} begins as soon as nothing else runs") })
+        let before = handle.view.borrow().vm.clone();
+        Ok(match (order::ask(&handle.orders, command.clone(), trial).await?, trial) {
+            (Judged::Accepted(_), Trial::No) => Reply::Accepted { message: verdicts::accepted(name, &before, &command) },
+            (Judged::Accepted(_), Trial::Only) => {
+                Reply::Accepted { message: format!("nothing is done; this would follow. {}", verdicts::accepted(name, &before, &command)) }
+            }
+            (Judged::Ignored(already), _) => Reply::Ignored { message: verdicts::ignored(name, already) },
+            (Judged::Denied(denial), _) => Reply::Refused(verdicts::denied(name, &denial)),
+        })
     }
 
     fn find(&self, wanted: &str) -> Result<(VmId, VmHandle), Fault> {

@@ -136,6 +136,7 @@ impl Scene {
             limits: self.limits,
             seed: self.seed + 7,
             lives: Arc::default(),
+            commands: Arc::default(),
         }
     }
 }

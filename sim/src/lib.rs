@@ -14,6 +14,7 @@ pub mod by_hand;
 pub mod clock;
 pub mod files;
 pub mod journal;
+mod operator;
 pub mod scenario;
 pub mod sink;
 pub mod source;

@@ -14,6 +14,7 @@ use transload::driver::expected::Expected;
 use transload::driver::fleet::Fleet;
 use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
 use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
+use transload::driver::order::Order;
 use transload::driver::retry::{PersistentSink, PersistentSource};
 use transload::files::Files;
 use transload::journal::Ledger;
@@ -28,7 +29,7 @@ use transload::policy::admission::Limits;
 use transload::policy::governor::Rules;
 use transload::policy::interval::Interval;
 use transload::policy::replica::{Replica, ReplicaState};
-use transload::policy::vm::Vm;
+use transload::policy::vm::{Repair, Vm};
 use transload::random::Random;
 use transload::receiver::places;
 use transload::receiver::prepare::Places;
@@ -63,6 +64,8 @@ pub struct Plan {
     pub paced: bool,
     /// How often a flush of a replica fails.
     pub flush_fails: f64,
+    /// Commands that an operator gives, at moments that nobody would choose.
+    pub commands: u64,
 }
 
 impl Plan {
@@ -95,7 +98,14 @@ impl Plan {
             lose_appliance: (crashes > 0 && world.chance(0.3)).then(|| world.below(crashes)),
             paced: world.chance(0.5),
             flush_fails: if world.chance(0.2) { 0.05 } else { 0.0 },
+            commands: 0,
         }
+    }
+
+    /// The same history with an operator in it, and with puts that take time, so that he finds copies under way.
+    pub fn with_an_operator(seed: u64) -> Plan {
+        let plan = Plan::from_seed(seed);
+        Plan { commands: 4 + seed % 13, paced: true, ..plan }
     }
 
     /// Nothing goes wrong.
@@ -113,6 +123,7 @@ impl Plan {
             lose_appliance: None,
             paced: false,
             flush_fails: 0.0,
+            commands: 0,
         }
     }
 }
@@ -130,6 +141,16 @@ pub struct Scene {
     pub limits: CopyLimits,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
+    /// Commands that the operator has not given yet.
+    pub(crate) commands: Arc<AtomicU64>,
+}
+
+/// How a life ended that did not crash.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lived {
+    Enough,
+    /// It was told to leave, and put everything down.
+    Left,
 }
 
 /// What a run left behind: equal for equal seeds.
@@ -177,6 +198,7 @@ impl Scene {
             },
             seed: plan.seed,
             lives: Arc::default(),
+            commands: Arc::new(AtomicU64::new(plan.commands)),
             world,
         }
     }
@@ -188,7 +210,7 @@ impl Scene {
             tokio::select! {
                 biased;
                 () = self.world.crashed() => {}
-                ended = self.process(plan.points, plan.reshape) => ended?,
+                ended = self.process(plan) => ended?,
             }
             let lost = plan.lose_appliance.is_some_and(|lost| lost < death);
             if !lost {
@@ -196,9 +218,10 @@ impl Scene {
             }
             self.crash(plan.lose_appliance == Some(death));
             self.check_replica().await?;
+            self.check_what_rests(plan).await?;
         }
         self.world.revive();
-        self.process(plan.points, plan.reshape).await?;
+        self.process(plan).await?;
         self.check_end(plan).await
     }
 
@@ -265,24 +288,49 @@ impl Scene {
     }
 
     pub fn enrolment(&self) -> Enrolment {
-        Enrolment { id: self.vm.clone(), identity: self.source.vm(), source: "sim".to_owned(), name: "db01".to_owned() }
+        Enrolment {
+            id: self.vm.clone(),
+            identity: self.source.vm(),
+            source: "sim".to_owned(),
+            name: "db01".to_owned(),
+            repair: Repair::Automatic,
+        }
     }
 
-    /// One life of the agent among busy guests: until enough recovery points exist and the VM is between cycles.
-    async fn process(&self, points: usize, reshape: bool) -> Result<(), String> {
+    /// Lives of the agent among busy guests: until enough recovery points exist and the VM is between cycles.
+    async fn process(&self, plan: &Plan) -> Result<(), String> {
         let enough = |view: &VmView| {
             let reached = view.vm.point.as_ref().map_or(0, |point| point.commit.cycle.0);
-            reached >= points as u64 && view.vm.cycle.is_none() && view.steps.is_empty()
+            let asked = plan.commands > 0 && self.commands.load(Ordering::Relaxed) > 0;
+            reached >= plan.points as u64 && view.vm.cycle.is_none() && view.steps.is_empty() && !asked
         };
-        tokio::select! {
-            biased;
-            result = self.live(enough) => result,
-            () = self.guests(reshape) => Err("guests never stop".to_owned()),
+        loop {
+            let lived = tokio::select! {
+                biased;
+                result = self.live_among(enough, |orders| self.operator(plan, orders)) => result?,
+                () = self.guests(plan.reshape) => return Err("guests never stop".to_owned()),
+            };
+            if lived == Lived::Enough {
+                return Ok(());
+            }
+            self.check_what_rests(plan).await?;
         }
     }
 
     /// One life of the agent, both roles in one process, until `enough`.
     pub async fn live(&self, enough: impl Fn(&VmView) -> bool) -> Result<(), String> {
+        match self.live_among(enough, |_| std::future::pending()).await? {
+            Lived::Enough => Ok(()),
+            Lived::Left => Err("nobody told it to leave".to_owned()),
+        }
+    }
+
+    /// The same, while somebody gives orders.
+    pub async fn live_among<O: Future<Output = ()>>(
+        &self,
+        enough: impl Fn(&VmView) -> bool,
+        operator: impl FnOnce(mpsc::Sender<Order>) -> O,
+    ) -> Result<Lived, String> {
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let random = Random::from_seed(self.seed.wrapping_mul(1000).wrapping_add(life));
         let log = loop {
@@ -292,10 +340,10 @@ impl Scene {
                 Err(fault) => return Err(format!("the store does not open: {fault}")),
             }
         };
-        let (demand, demands) = mpsc::channel(1);
+        let (orders, ordered) = mpsc::channel(1);
         let (show_vm, mut vm) = watch::channel(VmView::default());
         let (show_replica, _replica) = watch::channel(ReplicaView::default());
-        let task = VmTask::open(self.gateway(log.clone()), self.enrolment(), demands, show_vm).await.map_err(|fault| fault.to_string())?;
+        let task = VmTask::open(self.gateway(log.clone()), self.enrolment(), ordered, show_vm).await.map_err(|fault| fault.to_string())?;
         let replica = ReplicaTask::open(self.receiver(log), self.vm.clone(), show_replica).await.map_err(|fault| fault.to_string())?;
         let enough = async {
             loop {
@@ -307,16 +355,20 @@ impl Scene {
                     return Err(format!("the VM is halted: {fault}"));
                 }
                 if enough(&view) {
-                    return Ok(());
+                    return Ok(Lived::Enough);
                 }
             }
         };
         let limit = Duration::from_secs(3600 * 24 * 60);
         tokio::select! {
             biased;
-            result = task.run() => { let _demand = &demand; Err(format!("the VM's task ended: {result:?}")) }
+            result = task.run() => match result {
+                Ok(()) => Ok(Lived::Left),
+                Err(fault) => Err(format!("the VM's task ended: {fault}")),
+            },
             result = replica.run() => Err(format!("the replica's task ended: {result:?}")),
             result = enough => result,
+            () = operator(orders.clone()) => Err("the operator went home".to_owned()),
             () = tokio::time::sleep(limit) => Err("nothing moves any more".to_owned()),
         }
     }

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::config::VmConfig;
+use crate::config::{RepairConfig, VmConfig};
 use crate::driver::gateway::{self, Enrolment};
 use crate::journal::Ledger;
 use crate::model::{Fault, VmId, VmSummary};
 use crate::pipeline::source::Source;
 use crate::policy::admission::Standing;
-use crate::policy::vm::Vm;
+use crate::policy::vm::{Repair, Vm};
 
 use super::{Agent, vm_id};
 
@@ -171,7 +171,11 @@ fn enrolment(wanted: &VmConfig, found: &VmSummary) -> Result<Enrolment, Fault> {
         return Err(Fault::denied(format!("{} of {} has {} bytes, the target takes {}", disk.label, wanted.name, disk.size, limit.0)));
     }
     let (identity, source) = (found.vm.clone(), wanted.source.clone());
-    Ok(Enrolment { id: vm_id(&source, &identity), identity, source, name: found.name.clone() })
+    let repair = match wanted.repair {
+        RepairConfig::Automatic => Repair::Automatic,
+        RepairConfig::ByCommand => Repair::ByCommand,
+    };
+    Ok(Enrolment { id: vm_id(&source, &identity), identity, source, name: found.name.clone(), repair })
 }
 
 /// An inventory as it was when it was walked through, by every name that a VM may be wanted by.

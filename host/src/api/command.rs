@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
+use crate::policy::vm::{Repair, command};
 
 use super::status::AgentStatus;
 
@@ -14,18 +15,18 @@ use super::status::AgentStatus;
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
     Status,
-    /// Starts replicating a VM that the configuration does not name. Remembered across restarts.
+    /// Starts replicating a VM that the configuration does not name, or one that was stopped. Remembered across restarts.
     Replicate {
         vm: String,
         source: Option<String>,
+        #[serde(default)]
+        repair: Repair,
     },
-    /// A delta now.
-    Sync {
+    /// What is asked of one VM, and judged by its state. `dry_run`: only the judgement.
+    Vm {
         vm: String,
-    },
-    /// The last cycle: the guest is shut down first.
-    Final {
-        vm: String,
+        ask: command::Command,
+        dry_run: bool,
     },
     /// Reads a recovery point from the store again and compares the replica with it.
     Verify {
@@ -88,6 +89,9 @@ pub struct Restored {
 /// What happened, whether the data is safe, what comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
+    /// The name of the reason, where the VM's state denies a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub fault: Fault,
     pub safe: String,
     pub next: String,

@@ -4,3 +4,4 @@ pub mod command;
 pub mod sentences;
 pub mod socket;
 pub mod status;
+pub mod verdicts;

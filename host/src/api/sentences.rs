@@ -11,7 +11,12 @@ use super::status::Missing;
 /// For a command that was refused or failed. None of the commands changes a replica.
 pub fn refusal(fault: Fault) -> Refusal {
     let next = next_for_command(&fault).to_owned();
-    Refusal { safe: "Nothing was changed: replicas, recovery points and the source are as they were.".to_owned(), next, fault }
+    Refusal {
+        reason: None,
+        safe: "Nothing was changed: replicas, recovery points and the source are as they were.".to_owned(),
+        next,
+        fault,
+    }
 }
 
 /// For an agent that does not start.
@@ -21,13 +26,13 @@ pub fn refusal_at_start(fault: Fault) -> Refusal {
         false => "Correct what is named, then start the agent again.",
     };
     let safe = "Nothing was started and nothing was changed: replicas, recovery points and the source are as they were.";
-    Refusal { safe: safe.to_owned(), next: next.to_owned(), fault }
+    Refusal { reason: None, safe: safe.to_owned(), next: next.to_owned(), fault }
 }
 
 /// For a command that found no agent to ask.
 pub fn nobody(fault: Fault) -> Refusal {
     let next = "Start the agent with `transload run`, then ask again.";
-    Refusal { safe: "Nothing was asked of anyone and nothing was changed.".to_owned(), next: next.to_owned(), fault }
+    Refusal { reason: None, safe: "Nothing was asked of anyone and nothing was changed.".to_owned(), next: next.to_owned(), fault }
 }
 
 /// For a VM that is wanted and that the agent cannot begin with.

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::driver::gateway::VmView;
 use crate::driver::judge::ReplicaView;
 use crate::model::commit::{Mode, Sha};
-use crate::model::{Counted, CycleNumber, Fault, Finding, VmId};
+use crate::model::{Counted, CycleNumber, DiskId, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
-use crate::policy::vm::{Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
+use crate::policy::vm::shown::{self, MigrationShown, Replication};
+use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
 use crate::policy::waiting::Waiting;
 
 use super::sentences;
@@ -63,12 +64,24 @@ pub struct VmStatus {
     pub state: String,
     /// What keeps it from doing something, by name and with the numbers.
     pub waiting: Option<Waiting>,
+    pub replication: Replication,
+    pub migration: MigrationShown,
+    /// Disks that cycles leave out, and what becomes of them when the VM is moved.
+    pub excluded: Vec<ExcludedDisk>,
     pub cycle: Option<CycleStatus>,
     pub point: Option<PointStatus>,
     pub replica: Option<String>,
     pub trouble: Option<Trouble>,
     pub findings: Vec<Finding>,
     pub history: Vec<Ended>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExcludedDisk {
+    pub disk: DiskId,
+    pub label: String,
+    pub at_cutover: AtCutover,
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +147,9 @@ pub fn vm_status(
         source: vm.source.clone(),
         state: waiting.as_ref().map_or_else(|| state(view, interval, now), sentences::waiting),
         waiting,
+        replication: replication(view),
+        migration: shown::migration(vm),
+        excluded: excluded(vm),
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
         trouble: fault.map(|fault| Trouble {
             safe: sentences::safe(shown_point.as_deref()),
@@ -145,6 +161,21 @@ pub fn vm_status(
         findings: view.findings.clone(),
         history: vm.history.clone(),
     }
+}
+
+fn replication(view: &VmView) -> Replication {
+    let percent = view.vm.cycle.as_ref().map_or(0, |cycle| percent(&cycle_status(cycle, view).disks));
+    shown::replication(&view.vm, percent, view.trouble.as_ref())
+}
+
+fn excluded(vm: &Vm) -> Vec<ExcludedDisk> {
+    let each = vm.wishes.excluded.iter().map(|(disk, exclusion)| ExcludedDisk {
+        disk: disk.clone(),
+        label: exclusion.label.clone(),
+        at_cutover: exclusion.at_cutover,
+        since: exclusion.at,
+    });
+    each.collect()
 }
 
 /// Why there is no recovery point since the last cycle. Its attempt is cleaned up by now, and that must not hide the reason.
@@ -168,12 +199,21 @@ fn replica_state(state: &ReplicaState) -> String {
 
 fn state(view: &VmView, interval: Interval, now: Timestamp) -> String {
     let vm = &view.vm;
-    if vm.halted.is_some() {
-        return "halted: a person has to look".to_owned();
+    match replication(view) {
+        Replication::Halted => return "halted: a person has to look".to_owned(),
+        Replication::PauseInProgress => return "pausing: the snapshot is being closed".to_owned(),
+        Replication::Paused => return "paused".to_owned(),
+        Replication::StopFailed | Replication::CompleteFailed => return "waits to end: something is in the way".to_owned(),
+        Replication::Stopping => return format!("stopping{}", until_the_cycle_is_over(vm)),
+        Replication::Completing => return format!("completing{}", until_the_cycle_is_over(vm)),
+        Replication::Stopped => return "stopped".to_owned(),
+        Replication::Done => return "done: the VM was moved".to_owned(),
+        Replication::RepairNeeded => return "waits: a cycle failed; say `transload vm repair`".to_owned(),
+        _ => {}
     }
     let Some(cycle) = &vm.cycle else { return idle(view, interval, now) };
     match &cycle.stage {
-        Stage::PoweringOff => "shutting the guest down".to_owned(),
+        Stage::PoweringOff { .. } => "shutting the guest down".to_owned(),
         Stage::NeedsSnapshot { .. } | Stage::Opening { .. } => "opening a snapshot".to_owned(),
         Stage::Open { disks: None, .. } => "looking at the disks".to_owned(),
         Stage::Open { disks: Some(_), .. } => copying(cycle, view),
@@ -181,6 +221,10 @@ fn state(view: &VmView, interval: Interval, now: Timestamp) -> String {
         Stage::Committed { .. } => format!("waits: receipt of cycle {}", cycle.number),
         Stage::Abandoning { .. } => "closing the snapshot of a failed attempt".to_owned(),
     }
+}
+
+fn until_the_cycle_is_over(vm: &Vm) -> String {
+    vm.cycle.as_ref().map_or_else(String::new, |cycle| format!(": cycle {} ends first", cycle.number))
 }
 
 fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
@@ -205,18 +249,24 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
 
 fn copying(cycle: &Cycle, view: &VmView) -> String {
     let disks = cycle_status(cycle, view).disks;
-    let (done, planned) = disks.iter().fold((0, 0), |(done, planned), disk| (done + disk.done, planned + disk.planned));
-    let percent = (done * 100).checked_div(planned).unwrap_or(100);
+    let percent = percent(&disks);
     let mode = disks.iter().filter_map(|disk| disk.mode).fold(Mode::Delta, |strongest, mode| match (strongest, mode) {
         (Mode::Initial, _) | (_, Mode::Initial) => Mode::Initial,
         (Mode::Resync, _) | (_, Mode::Resync) => Mode::Resync,
         _ => Mode::Delta,
     });
+    let resumed = if cycle.resumed_at.is_some() { "resumed: " } else { "" };
     match mode {
-        Mode::Initial => format!("initial replication {percent} %"),
-        Mode::Resync => format!("resync {percent} %"),
-        Mode::Delta => format!("delta {percent} %"),
+        Mode::Initial => format!("{resumed}initial replication {percent} %"),
+        Mode::Resync => format!("{resumed}resync {percent} %"),
+        Mode::Delta => format!("{resumed}delta {percent} %"),
     }
+}
+
+/// How much of what is planned is done with. A disk that has no plan yet counts for nothing.
+fn percent(disks: &[DiskStatus]) -> u8 {
+    let (done, planned) = disks.iter().fold((0, 0), |(done, planned), disk| (done + disk.done, planned + disk.planned));
+    (done * 100).checked_div(planned).map_or(if disks.is_empty() { 0 } else { 100 }, |percent| percent.min(100) as u8)
 }
 
 fn cycle_status(cycle: &Cycle, view: &VmView) -> CycleStatus {

@@ -8,6 +8,7 @@ mod plugin;
 mod print;
 mod project;
 mod run;
+mod vm;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::api::socket;
 use crate::config::{Config, ConfigError};
 use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
+use crate::policy::vm::{Repair, command as policy};
 
 #[derive(Parser)]
 #[command(name = "transload", version, about = "Moves virtual machines: replicates their disks while they run, and proves every copy.")]
@@ -64,11 +66,17 @@ enum Verb {
         /// The source it is on, when there are several.
         #[arg(long)]
         source: Option<String>,
+        /// A failed cycle is repaired when you say `transload vm repair`, and not by itself.
+        #[arg(long)]
+        repair_by_command: bool,
     },
     /// Runs a cycle now.
-    Sync { vm: String },
+    Sync(vm::Target),
     /// Shuts the guest down and runs the last cycle.
-    Final { vm: String },
+    Final(vm::Target),
+    /// Pauses, resumes, stops, repairs a VM's replication, and leaves disks out of it.
+    #[command(subcommand)]
+    Vm(vm::Verb),
     /// Reads a recovery point from the store again and compares the replica with it.
     Verify {
         vm: String,
@@ -120,9 +128,13 @@ pub fn main() -> ExitCode {
 fn command(verb: &Verb) -> Command {
     let point = |point: &Option<u64>| point.map(CycleNumber);
     match verb {
-        Verb::Replicate { vm, source } => Command::Replicate { vm: vm.clone(), source: source.clone() },
-        Verb::Sync { vm } => Command::Sync { vm: vm.clone() },
-        Verb::Final { vm } => Command::Final { vm: vm.clone() },
+        Verb::Replicate { vm, source, repair_by_command } => {
+            let repair = if *repair_by_command { Repair::ByCommand } else { Repair::Automatic };
+            Command::Replicate { vm: vm.clone(), source: source.clone(), repair }
+        }
+        Verb::Sync(target) => target.ask(policy::Command::Sync),
+        Verb::Final(target) => target.ask(policy::Command::Final),
+        Verb::Vm(verb) => verb.command(),
         Verb::Verify { vm, point: at } => Command::Verify { vm: vm.clone(), point: point(at) },
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }

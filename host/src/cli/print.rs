@@ -2,6 +2,7 @@
 
 use crate::api::command::{Refusal, Reply};
 use crate::api::status::{AgentStatus, VmStatus};
+use crate::api::verdicts::at;
 use crate::policy::vm::{Ended, EndedAs};
 
 pub fn reply(reply: &Reply, json: bool) {
@@ -105,6 +106,9 @@ fn vm_lines(vm: &VmStatus) -> Vec<String> {
             bytes(disk.sent),
             bytes(disk.stored)
         ));
+    }
+    for disk in &vm.excluded {
+        lines.push(format!("    {:<28} excluded since {:.0}; at cutover {}", plain(&disk.label), disk.since, at(disk.at_cutover)));
     }
     if let Some(trouble) = &vm.trouble {
         lines.push(format!("    ! {}", plain(&trouble.fault.to_string())));

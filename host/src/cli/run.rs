@@ -34,15 +34,27 @@ async fn run(config: crate::config::Config, expected: BTreeMap<String, Sha>) -> 
     tracing::info!(store = %agent.store_name(), socket = %place.display(), "the agent runs");
     tokio::select! {
         fault = agent.run() => Err(fault),
-        () = stopped() => {
-            // Every step can be cut short at any moment; what is durable now is what a restart goes on from.
-            tracing::info!("the agent stops");
+        () = told_to_stop() => {
+            leave(&agent).await;
             Ok(())
         }
     }
 }
 
-async fn stopped() {
+/// Puts down what is open, as long as that takes less than the grace time; whoever is told twice goes at once. Every step can be cut short at
+/// any moment: what is durable then is what a restart goes on from, and a snapshot that is still open is used again.
+async fn leave(agent: &Arc<Agent>) {
+    let grace = agent.config.replication.stop_within.0;
+    tracing::info!(grace_s = grace.as_secs(), "the agent stops: copies are put down and their snapshots closed");
+    tokio::select! {
+        biased;
+        () = agent.leave() => tracing::info!("the agent has stopped; no snapshot of its own is open"),
+        () = told_to_stop() => tracing::warn!("told to stop again: the next start goes on with what is open"),
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace time is over: the next start goes on with what is open"),
+    }
+}
+
+async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be watched");
     let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be watched");

@@ -62,6 +62,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # quiesce = true              # ask guests to flush their file systems first
 # poll = "2 s"                # how soon receipts and commands are noticed
 # shutdown-within = "10 min"  # how long a guest may take to shut down before a final cycle
+# stop-within = "60 s"        # how long the agent may take to close snapshots when it is told to stop
 
 # ---- how much at one time; who has to wait says for what -------------------------------------------------------------------------------
 [limits]

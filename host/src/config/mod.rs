@@ -102,6 +102,18 @@ pub struct VmConfig {
     pub source: String,
     /// The largest disk that the target can take; a larger one stops at preflight and not after a day of copying.
     pub target_size_max: Option<Bytes>,
+    /// Who begins the cycle that repairs a failed one. The agent, unless somebody wants to look first.
+    #[serde(default)]
+    pub repair: RepairConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepairConfig {
+    #[default]
+    Automatic,
+    /// `transload vm repair NAME`
+    ByCommand,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -266,7 +278,8 @@ impl ConfigText {
 }
 
 fn chosen_vms(tables: Vec<VmConfig>, names: Vec<String>, sources: &[PluginConfig], wrong: &mut Vec<String>) -> Vec<VmConfig> {
-    let short = names.into_iter().map(|name| VmConfig { name, source: String::new(), target_size_max: None });
+    let short =
+        names.into_iter().map(|name| VmConfig { name, source: String::new(), target_size_max: None, repair: RepairConfig::default() });
     let mut vms: Vec<VmConfig> = tables.into_iter().chain(short).collect();
     let mut seen = BTreeSet::new();
     for vm in &mut vms {

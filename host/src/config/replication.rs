@@ -26,6 +26,9 @@ pub struct Replication {
     /// How long a guest may take to shut down before a final cycle. Databases that write their caches and updates that install themselves
     /// need minutes; one that takes longer than ten mostly hangs, and somebody should look at it.
     pub shutdown_within: Span,
+    /// How long the agent may take to put copies down and close their snapshots when it is told to stop; what is open after that is used
+    /// again by the next start. A service manager mostly waits 90 s before it kills.
+    pub stop_within: Span,
 }
 
 impl Default for Replication {
@@ -39,6 +42,7 @@ impl Default for Replication {
             quiesce: true,
             poll: Span::seconds(2),
             shutdown_within: Span::seconds(600),
+            stop_within: Span::seconds(60),
         }
     }
 }
@@ -64,6 +68,10 @@ impl Replication {
         unless(
             (Span::seconds(10)..=Span::seconds(24 * 3600)).contains(&self.shutdown_within),
             "shutdown-within must be between 10 s and 1 d: a guest needs a moment, and one that needs longer than a day hangs",
+        );
+        unless(
+            self.stop_within <= Span::seconds(3600),
+            "stop-within must be at most 1 h: a machine that is shut down does not wait longer",
         );
         wrong
     }

@@ -29,7 +29,10 @@ fn a_few_lines_are_enough_and_paths_count_from_the_file() {
     let config = Config::parse(GOOD, Path::new("/etc/transload")).unwrap();
     assert_eq!(config.key, KeyConfig::File("/etc/transload/store.key".into()));
     assert_eq!(config.sources[0].folder, Path::new("/usr/lib/transload/plugins/vmware-cbt"));
-    assert_eq!(config.vms, [VmConfig { name: "db01".into(), source: "vc1".into(), target_size_max: None }]);
+    assert_eq!(
+        config.vms,
+        [VmConfig { name: "db01".into(), source: "vc1".into(), target_size_max: None, repair: RepairConfig::Automatic }]
+    );
     assert_eq!(config.sink.name, "storage-s3");
     assert_eq!(config.replication, Replication::default());
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle, Aborted, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -23,9 +23,11 @@ use crate::pipeline::source::Source;
 use crate::policy::admission::{Kind, Standing};
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Reaction, react};
-use crate::policy::vm::{Conditions, Fact, Session, Step, Urgency, Vm};
+use crate::policy::vm::command::{Verdict, judge};
+use crate::policy::vm::{Conditions, Fact, Repair, Session, Step, Vm};
 
 use super::fleet::{Fleet, Located, Member};
+use super::order::{Order, Trial};
 use super::perform;
 
 impl Folded for Vm {
@@ -90,9 +92,11 @@ pub struct Enrolment {
     pub identity: VmRef,
     pub source: String,
     pub name: String,
+    pub repair: Repair,
 }
 
-type StepResult = (Step, Result<perform::Done, Fault>);
+/// None for a step that was called off.
+type StepResult = (Step, Result<Result<perform::Done, Fault>, Aborted>);
 
 pub struct VmTask {
     gateway: Gateway,
@@ -109,10 +113,10 @@ pub struct VmTask {
     look: Option<BoxFuture<'static, Result<Located, Fault>>>,
     session: Session,
     running: FuturesUnordered<BoxFuture<'static, StepResult>>,
-    under_way: Vec<Step>,
+    under_way: Vec<(Step, AbortHandle)>,
     tries: BTreeMap<Step, (u32, Timestamp)>,
     progress: BTreeMap<DiskId, Arc<Progress>>,
-    demands: mpsc::Receiver<Urgency>,
+    orders: mpsc::Receiver<Order>,
     view: watch::Sender<VmView>,
     trouble: Option<Fault>,
     findings: Vec<Finding>,
@@ -123,11 +127,11 @@ impl VmTask {
     pub async fn open(
         gateway: Gateway,
         enrolment: Enrolment,
-        demands: mpsc::Receiver<Urgency>,
+        orders: mpsc::Receiver<Order>,
         view: watch::Sender<VmView>,
     ) -> Result<VmTask, Fault> {
         let mut ledger: Ledger<Vm> = Ledger::open(gateway.journal.clone(), aggregate(&enrolment.id)).await?;
-        let Enrolment { id, identity, source, name } = enrolment;
+        let Enrolment { id, identity, source, name, repair } = enrolment;
         match &ledger.state().identity {
             None => ledger.record(vec![Fact::Enrolled { identity, source, name, at: gateway.clock.now() }]).await?,
             Some(known) if *known != identity => {
@@ -136,6 +140,9 @@ impl VmTask {
                 )));
             }
             Some(_) => {}
+        }
+        if ledger.state().wishes.repair != repair {
+            ledger.record(vec![Fact::RepairChosen { repair }]).await?;
         }
         let member = gateway.fleet.join(&id, &ledger.state().name, ledger.state());
         Ok(VmTask {
@@ -152,26 +159,33 @@ impl VmTask {
             under_way: Vec::new(),
             tries: BTreeMap::new(),
             progress: BTreeMap::new(),
-            demands,
+            orders,
             view,
             trouble: None,
             findings: Vec::new(),
         })
     }
 
-    /// Runs until the demands' sender is dropped, or the journal fails.
+    /// Runs until it was told to leave and nothing is left to put down, or the orders' sender is dropped, or the journal fails.
     pub async fn run(mut self) -> Result<(), Fault> {
         loop {
             let wake = self.start_steps();
             self.show();
+            if self.session.leaving && self.under_way.is_empty() && wake.is_none() {
+                return Ok(());
+            }
             self.keep_looking();
             let sleep = self.sleep_until(wake);
             tokio::select! {
                 biased;
-                Some((step, result)) = self.running.next(), if !self.running.is_empty() => self.step_ended(step, result).await?,
-                demand = self.demands.recv() => match demand {
-                    Some(urgency) => self.demanded(urgency).await?,
+                // Orders are few, and steps may follow each other without a pause.
+                order = self.orders.recv() => match order {
+                    Some(order) => self.ordered(order).await?,
                     None => return Ok(()),
+                },
+                Some((step, result)) = self.running.next(), if !self.running.is_empty() => match result {
+                    Ok(result) => self.step_ended(step, result).await?,
+                    Err(Aborted) => {}
                 },
                 // With a seat it looks more often.
                 () = self.member.told() => self.look = None,
@@ -191,16 +205,19 @@ impl VmTask {
         let mut wake: Option<Timestamp> = None;
         let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
         let conditions = Conditions { session: self.session, interval: self.gateway.settings.interval, seat: self.member.seat() };
-        let steps = match self.begins_again_at(now) {
+        let mut steps = self.ledger.state().next_steps(now, &conditions);
+        if let Some(until) = self.begins_again_at(now)
+            && steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::EnableTracking | Step::BeginCycle { .. }))
+        {
             // Its seat is for others meanwhile.
-            Some(until) => vec![Step::Wait { until: Some(until) }],
-            None => self.ledger.state().next_steps(now, &conditions),
-        };
+            steps = vec![Step::Wait { until: Some(until) }];
+        }
         self.member.keep(self.ledger.state().seat_need(&steps), now);
+        self.call_off_all_but(&steps);
         for step in steps {
             match (&step, self.tries.get(&step)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
-                _ if self.under_way.contains(&step) => {}
+                _ if self.is_under_way(&step) => {}
                 (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
                 (_, Some((_, not_before))) if *not_before > now => look_at(*not_before),
                 _ => self.start(step),
@@ -219,18 +236,36 @@ impl VmTask {
             vm: self.ledger.state().clone(),
             progress: self.progress.clone(),
         };
-        self.under_way.push(step.clone());
-        self.running.push(Box::pin(async move {
-            let result = performing.perform(&step).await;
-            (step, result)
-        }));
+        let name = step.clone();
+        let (performance, handle) = abortable(async move { performing.perform(&step).await });
+        self.under_way.push((name.clone(), handle));
+        self.running.push(Box::pin(async move { (name, performance.await) }));
+    }
+
+    fn is_under_way(&self, step: &Step) -> bool {
+        self.under_way.iter().any(|(running, _)| running == step)
+    }
+
+    /// Ends steps that nothing asks for any more, since something was decided while they ran. They are made to be dropped at any await.
+    fn call_off_all_but(&mut self, wanted: &[Step]) {
+        self.under_way.retain(|(step, handle)| {
+            let kept = wanted.contains(step);
+            if !kept {
+                handle.abort();
+            }
+            kept
+        });
     }
 
     async fn step_ended(&mut self, step: Step, result: Result<perform::Done, Fault>) -> Result<(), Fault> {
-        self.under_way.retain(|running| *running != step);
+        self.under_way.retain(|(running, _)| *running != step);
         match result {
             Ok(done) => {
-                self.tries.remove(&step);
+                match step {
+                    // What was tried in vain was tried of an attempt that is put down.
+                    Step::Park => self.tries.clear(),
+                    _ => drop(self.tries.remove(&step)),
+                }
                 self.closed(&step);
                 self.trouble = None;
                 if let Some(located) = done.located {
@@ -303,12 +338,19 @@ impl VmTask {
         self.progress.clear();
     }
 
-    async fn demanded(&mut self, urgency: Urgency) -> Result<(), Fault> {
-        let at = self.gateway.clock.now();
-        if self.ledger.state().halted.is_some() {
-            self.session = Session::default();
+    async fn ordered(&mut self, order: Order) -> Result<(), Fault> {
+        let Order::Command { command, trial, answer } = order else {
+            self.session.leaving = true;
+            return Ok(());
+        };
+        let verdict = judge(self.ledger.state(), &command, self.gateway.clock.now());
+        if let (Trial::No, Verdict::Accepted(facts)) = (trial, &verdict) {
+            tracing::info!(vm = %self.id, ?command, "a command is accepted");
+            self.ledger.record(facts.clone()).await?;
         }
-        self.ledger.record(vec![Fact::Demanded { urgency, at }]).await
+        // Who asked may be gone; what was accepted is done all the same.
+        let _ = answer.send(verdict);
+        Ok(())
     }
 
     fn sleep_until(&self, wake: Option<Timestamp>) -> impl Future<Output = ()> + Send + use<> {
@@ -327,7 +369,7 @@ impl VmTask {
     fn show(&self) {
         self.view.send_replace(VmView {
             vm: self.ledger.state().clone(),
-            steps: self.under_way.clone(),
+            steps: self.under_way.iter().map(|(step, _)| step.clone()).collect(),
             trouble: self.trouble.clone(),
             findings: self.findings.clone(),
             progress: self.progress.clone(),

@@ -14,6 +14,7 @@ pub mod expected;
 pub mod fleet;
 pub mod gateway;
 pub mod judge;
+pub mod order;
 mod perform;
 pub mod relay;
 pub mod replicas;

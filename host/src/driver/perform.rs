@@ -3,7 +3,9 @@
 //! ```text
 //!   ownership ─▶ preparation ─▶ locating ─▶ snapshots ─▶ planning ─▶ copying ─▶ snapshots ─▶ commit ─▶ receipt
 //!                                               ▲            │          │
-//!                                               └── salvage ◀┴──────────┘ cut short
+//!                                               └── salvage ◀┴──────────┘ cut short, or parked
+//!
+//!   letting_go: what replication holds at the source, once it is to end
 //! ```
 //!
 //! Here stands only which step is whose work, and what several of them need. A step sees the state as it was when the step was started and
@@ -11,6 +13,7 @@
 
 mod commit;
 mod copying;
+mod letting_go;
 mod locating;
 mod ownership;
 mod planning;
@@ -89,10 +92,18 @@ impl Performing {
             Step::PlanDisk { disk } => self.plan_disk(disk).await,
             Step::CopyDisk { disk } => self.copy_disk(disk).await,
             Step::CloseSnapshot { token } => self.close_snapshot(token).await,
+            Step::Park => Ok(self.park().await),
             Step::AbandonSnapshot { tag, token } => self.abandon_snapshot(tag, token.as_ref()).await,
             Step::Commit { .. } => self.commit().await,
             Step::AwaitReceipt { cycle } => self.await_receipt(*cycle).await,
+            Step::ResetTracking => self.reset_tracking().await,
+            Step::LetGo => self.let_go().await,
         }
+    }
+
+    async fn park(&self) -> Done {
+        let salvage = salvage(&self.gateway, &self.id, &self.vm).await;
+        Fact::Parked { salvage, at: self.gateway.clock.now() }.into()
     }
 
     fn cycle(&self) -> Result<&Cycle, Fault> {

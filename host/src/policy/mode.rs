@@ -30,6 +30,14 @@ impl Choice {
             Choice::Resync(_) => Mode::Resync,
         }
     }
+
+    /// What would be a delta is a comparison of everything, when there is a reason for one.
+    pub fn compared_whole(self, reason: Option<&ResyncReason>) -> Choice {
+        match (self, reason) {
+            (Choice::Delta { .. }, Some(reason)) => Choice::Resync(reason.clone()),
+            (choice, _) => choice,
+        }
+    }
 }
 
 /// Decides for one disk. If in doubt, copies more: a disk that is not surely the same one starts anew, and a disk that changed its shape,

@@ -39,6 +39,9 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         | Step::CheckOwner
         | Step::TakeOwnership
         | Step::LearnPast => retry,
+        Step::LetGo if fault.kind == FaultKind::Conflict => Reaction::Halt,
+        // The same: what a person asked for goes on as soon as what is in the way is gone.
+        Step::Park | Step::ResetTracking | Step::LetGo => retry,
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,

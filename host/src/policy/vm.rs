@@ -11,12 +11,19 @@
 //! The state is the fold of the facts and nothing else: after a crash the facts are replayed and `next_steps` goes on. A step may run
 //! twice; each has an identity that the outside recognises (a tag, a key, a cycle number).
 //!
-//! What is recorded stands in `facts.rs`, the course of a cycle that is under way in `cycle.rs`. Here stands what outlives a cycle: when
-//! one is due, what it starts from, and what its end means for the next.
+//! What is recorded stands in `facts.rs`, the course of a cycle that is under way in `cycle.rs`. What a person may ask is judged in
+//! `command.rs`; whether cycles go on at all is in `course.rs`, what else is wanted of them in `wishes.rs`, tests and moves in
+//! `migration.rs`, and what of all that is shown in `shown.rs`. Here stands what outlives a cycle: when one is due, what it starts from, and
+//! what its end means for the next.
 
+pub mod command;
+mod course;
 mod cycle;
 mod facts;
+mod migration;
 mod seat;
+pub mod shown;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,14 +36,19 @@ use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, Sna
 
 use super::interval::Interval;
 
+use course::Hold;
+pub use course::{Course, Ending, Running};
 pub use cycle::{Copying, Cycle, Disks, Stage, Then};
 pub use facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
+pub use migration::{Migration, Test};
 pub use seat::{Seat, SeatNeed};
+pub use wishes::{AtCutover, Exclusion, Repair, Wishes};
 
 /// How a cycle ended, for the table that people look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     pub cycle: CycleNumber,
+    pub urgency: Urgency,
     pub began_at: Timestamp,
     pub ended_at: Timestamp,
     pub last: bool,
@@ -64,8 +76,10 @@ pub struct EndedDisk {
 
 /// Cycles that are remembered for display.
 const HISTORY: usize = 100;
-/// Attempts at one cycle before it counts as failed.
+/// Attempts at one cycle that may fail before it counts as failed.
 const ATTEMPTS_MAX: u32 = 8;
+/// Attempts at one cycle, those included that were parked: their numbers are bounded, and so are the layers that a commit names.
+const PARKED_MAX: u32 = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vm {
@@ -86,6 +100,9 @@ pub struct Vm {
     pub failures: u32,
     pub history: Vec<Ended>,
     pub halted: Option<Fault>,
+    pub course: Course,
+    pub wishes: Wishes,
+    pub migration: Migration,
     pending: Vec<EndedDisk>,
 }
 
@@ -98,6 +115,8 @@ pub struct Session {
     pub prepared: bool,
     /// Change tracking is on.
     pub tracking: bool,
+    /// The agent was told to end: nothing is begun, and what is open is put down.
+    pub leaving: bool,
 }
 
 /// What decides with the facts: what this process did already, and what the operator allows.
@@ -150,6 +169,8 @@ pub enum Step {
     CloseSnapshot {
         token: SnapshotToken,
     },
+    /// Looks what the attempt published, before it is put down.
+    Park,
     AbandonSnapshot {
         tag: String,
         token: Option<SnapshotToken>,
@@ -160,12 +181,19 @@ pub enum Step {
     AwaitReceipt {
         cycle: CycleNumber,
     },
+    /// Throws away what change tracking knows, at the source.
+    ResetTracking,
+    /// Releases what replication holds at the source, and drops what only further cycles need.
+    LetGo,
 }
 
 impl Vm {
     /// What to do now. Same state, time and conditions, same answer.
     pub fn next_steps(&self, now: Timestamp, conditions: &Conditions) -> Vec<Step> {
-        if self.identity.is_none() || self.halted.is_some() {
+        let untouched = self.is_stopped() && !self.wishes.tracking_reset;
+        // What is to be put down on leaving was opened by an owner; an agent that has not looked yet has opened nothing.
+        let left = conditions.session.leaving && !conditions.session.owner_checked;
+        if self.identity.is_none() || self.halted.is_some() || untouched || left {
             return vec![Step::Wait { until: None }];
         }
         if self.epoch.is_none() {
@@ -179,14 +207,24 @@ impl Vm {
         }
         match &self.cycle {
             None => self.when_idle(now, conditions),
-            Some(cycle) => cycle.next_steps(now, conditions.session, conditions.seat),
+            Some(cycle) => match self.hold(cycle, conditions.session) {
+                Hold::GoesOn => cycle.next_steps(now, conditions.session, conditions.seat),
+                Hold::Park => vec![Step::Park],
+                Hold::Waits => vec![Step::Wait { until: None }],
+            },
         }
     }
 
     fn when_idle(&self, now: Timestamp, conditions: &Conditions) -> Vec<Step> {
         let session = conditions.session;
-        if !session.swept {
+        if !session.swept && !session.leaving {
             return vec![Step::Sweep];
+        }
+        if let Some(step) = self.off_course(session) {
+            return vec![step];
+        }
+        if self.waits_for_repair() {
+            return vec![Step::Wait { until: None }];
         }
         match (self.demand, self.due(conditions.interval)) {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
@@ -198,6 +236,11 @@ impl Vm {
             (Some(urgency), _) => vec![Step::BeginCycle { urgency }],
             (None, Some(_)) => vec![Step::BeginCycle { urgency: Urgency::Scheduled }],
         }
+    }
+
+    /// A cycle failed, and a person wants to begin the repair.
+    pub fn waits_for_repair(&self) -> bool {
+        self.failures > 0 && self.cycle.is_none() && self.wishes.repair == Repair::ByCommand
     }
 
     /// When the next cycle is due by itself: at once at first and after the initial one, by the interval after a delta, by a
@@ -244,13 +287,20 @@ impl Vm {
                 self.demand = self.demand.filter(|demand| *demand > urgency);
                 self.next_cycle = cycle.0 + 1;
                 self.pending.clear();
-                self.cycle = Some(Cycle::begin(cycle, urgency, at, self.epoch.unwrap_or(Epoch(1))));
+                let resync = self.wishes.resync.clone();
+                if resync.is_some() {
+                    // What a delta left covers only what had changed.
+                    self.salvage.retain(|_, salvage| salvage.mode != Mode::Delta);
+                }
+                self.cycle = Some(Cycle::begin(cycle, urgency, at, self.epoch.unwrap_or(Epoch(1)), resync));
             }
             Fact::Applied { at } => {
                 let Some(Cycle { stage: Stage::Committed { point, .. }, .. }) = &self.cycle else { return Err(refuse(self, &fact)) };
                 self.point = Some(point.clone());
                 self.failures = 0;
                 self.salvage.clear();
+                let done = self.cycle.as_ref().and_then(|cycle| cycle.resync.clone());
+                self.wishes.resync.take_if(|wanted| done.as_ref() == Some(wanted));
                 self.end_cycle(at, EndedAs::Applied);
             }
             Fact::Rejected { ref rejection, at } => {
@@ -259,7 +309,7 @@ impl Vm {
                 self.failures += 1;
                 self.doubtful = rejection.code == RejectCode::WrongBase;
                 if self.cycle.as_ref().is_some_and(|cycle| cycle.urgency == Urgency::Final) {
-                    self.demand = Some(Urgency::Final);
+                    self.demand = Some(Urgency::Final).filter(|_| !self.is_stopping());
                 }
                 self.end_cycle(at, EndedAs::Rejected(rejection.clone()));
             }
@@ -275,7 +325,31 @@ impl Vm {
                 }
             }
             Fact::AttemptFailed { fault, salvage, retry_at } => self.fail_attempt(fault, salvage, retry_at),
+            Fact::Parked { salvage, at } => {
+                let parks = self.cycle.as_ref().is_some_and(|cycle| match &cycle.stage {
+                    Stage::Opening { .. } | Stage::Open { .. } => true,
+                    _ => cycle.needs_a_snapshot() && self.is_stopping(),
+                });
+                if !parks {
+                    return Err(refuse(self, &Fact::Parked { salvage, at }));
+                }
+                self.park(salvage, at);
+            }
+            Fact::Paused { .. } | Fact::Resumed { .. } | Fact::StopBegan { .. } | Fact::Stopped { .. } | Fact::Restarted { .. } => {
+                self.follow(fact)?;
+            }
+            Fact::RepairChosen { .. }
+            | Fact::ResyncAsked { .. }
+            | Fact::TrackingResetAsked { .. }
+            | Fact::TrackingReset { .. }
+            | Fact::DiskExcluded { .. }
+            | Fact::DiskIncluded { .. } => self.wish(fact)?,
+            Fact::TestMigrationBegan { .. }
+            | Fact::TestMigrationEnded { .. }
+            | Fact::TestMigrationCleanedUp { .. }
+            | Fact::MigrationCommitted { .. } => self.migrate(fact)?,
             fact => {
+                let fact = self.without_excluded(fact)?;
                 let Some(cycle) = self.cycle.as_mut() else { return Err(refuse(self, &fact)) };
                 let repairs = cycle.repairs(&self.salvage);
                 let committed = cycle.apply(fact)?;
@@ -305,7 +379,15 @@ impl Vm {
         let Some(cycle) = self.cycle.take() else { return };
         let last = cycle.urgency == Urgency::Final && outcome == EndedAs::Applied;
         let disks = std::mem::take(&mut self.pending);
-        self.history.push(Ended { cycle: cycle.number, began_at: cycle.began_at, ended_at: at, last, outcome, disks });
+        self.history.push(Ended {
+            cycle: cycle.number,
+            urgency: cycle.urgency,
+            began_at: cycle.began_at,
+            ended_at: at,
+            last,
+            outcome,
+            disks,
+        });
         if self.history.len() > HISTORY {
             self.history.remove(0);
         }
@@ -337,12 +419,27 @@ impl Vm {
     }
 
     fn fail_attempt(&mut self, fault: Fault, salvage: Vec<Salvage>, retry_at: Timestamp) {
-        let exhausted = self.cycle.as_ref().is_some_and(|cycle| cycle.attempt.in_cycle() >= ATTEMPTS_MAX);
-        self.salvage = salvage.into_iter().map(|salvage| (salvage.disk.clone(), salvage)).collect();
-        match exhausted {
+        self.salvage = by_disk(salvage);
+        let Some(cycle) = self.cycle.as_mut() else { return };
+        cycle.failed += 1;
+        let exhausted = cycle.failed >= ATTEMPTS_MAX || cycle.attempt.in_cycle() >= PARKED_MAX;
+        match exhausted || self.is_stopping() {
             true => self.abandon(Then::EndCycle { fault, at: retry_at }),
             false => self.abandon(Then::Again { not_before: retry_at }),
         }
+    }
+
+    /// Puts the attempt down. What was published waits for the next one, in this cycle or in another one.
+    fn park(&mut self, salvage: Vec<Salvage>, at: Timestamp) {
+        self.salvage = by_disk(salvage);
+        let often = self.cycle.as_ref().is_some_and(|cycle| cycle.attempt.in_cycle() >= PARKED_MAX);
+        self.abandon(match (self.is_stopping(), often) {
+            (true, _) => Then::EndCycle { fault: Fault::cancelled("replication was stopped while the cycle ran"), at },
+            (false, true) => {
+                Then::EndCycle { fault: Fault::cancelled("the cycle was put down too often to go on; the next one goes on"), at }
+            }
+            (false, false) => Then::Again { not_before: at },
+        });
     }
 
     fn abandon(&mut self, then: Then) {
@@ -350,6 +447,10 @@ impl Vm {
             cycle.abandon(then);
         }
     }
+}
+
+fn by_disk(salvage: Vec<Salvage>) -> BTreeMap<DiskId, Salvage> {
+    salvage.into_iter().map(|salvage| (salvage.disk.clone(), salvage)).collect()
 }
 
 #[cfg(test)]

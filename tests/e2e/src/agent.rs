@@ -136,6 +136,12 @@ impl Agent {
         self.child.wait().expect("the child is ours");
     }
 
+    /// Tells it to stop, as a service manager does, and waits until it has. Answers its exit status.
+    pub fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        self.child.wait().expect("the child is ours").code()
+    }
+
     /// Ends it as a bug would: by SIGABRT, with core files allowed as far as root can allow them. Whether the kernel wrote one.
     pub fn abort(mut self) -> bool {
         aborts_with_a_core(&mut self.child)
@@ -228,6 +234,25 @@ impl Agent {
             said = self.ask(&[verb, vm]);
         }
         assert_eq!(said.code, 0, "{said:?}");
+    }
+
+    /// Asks something of a VM's replication that must be accepted.
+    pub fn order(&self, verb: &[&str]) -> String {
+        let said = self.ask(&[&["vm"][..], verb].concat());
+        let accepted = said.json()["accepted"]["message"].as_str().map(str::to_owned);
+        accepted.unwrap_or_else(|| panic!("{verb:?} is not accepted: {said:?}"))
+    }
+
+    /// The same of something that must be denied; answers the name of the reason.
+    pub fn denied(&self, verb: &[&str]) -> String {
+        let said = self.ask(verb);
+        assert_eq!(said.code, 1, "{said:?}");
+        text(&said.json()["refused"]["reason"]).to_owned()
+    }
+
+    /// Waits until the VM's replication is shown in this state.
+    pub async fn until_it_is(&self, vm: &str, state: &str) {
+        self.until(vm, state, |vm| (vm["replication"]["state"] == state).then_some(())).await;
     }
 
     /// The newest cycle that ended.

@@ -42,7 +42,7 @@ impl Performing {
     }
 
     async fn draw_plan(&self, token: &SnapshotToken, disk: &SnapshotDisk) -> Result<Drawn, Fault> {
-        let choice = choose(self.base_disk(&disk.id), disk);
+        let choice = choose(self.base_disk(&disk.id), disk).compared_whole(self.cycle()?.resync.as_ref());
         if let Some(salvage) = self.vm.salvage.get(&disk.id).filter(|salvage| salvage.fingerprint == disk.fingerprint)
             && let Some(drawn) = self.draw_on_salvage(token, disk, salvage).await?
         {

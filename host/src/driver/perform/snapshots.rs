@@ -46,6 +46,9 @@ impl Performing {
         if let Some(disk) = disks.iter().enumerate().find(|(index, disk)| disks[..*index].iter().any(|other| other.id == disk.id)) {
             return Err(Fault::corrupt(format!("the source names disk {} of {} twice", disk.1.id, self.vm.name)));
         }
+        if disks.iter().all(|disk| self.vm.wishes.excluded.contains_key(&disk.id)) {
+            return Err(Fault::invalid(format!("every disk that {} has is excluded: include one of them", self.vm.name)));
+        }
         let definition = self.gateway.source.definition(self.identity()?).await?;
         let definition = serde_json::to_value(definition).map_err(|error| Fault::internal(error.to_string()))?;
         Ok(Fact::DisksListed { disks, definition }.into())

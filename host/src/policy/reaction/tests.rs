@@ -41,6 +41,9 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::AbandonSnapshot { tag: tag(), token: None }, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::Commit { cycle: CycleNumber(1) }, "rrrhrfrrrrrr", "rrrhrfrrrrrr"),
         (Step::AwaitReceipt { cycle: CycleNumber(1) }, "rrrrrhrrrrrr", "rrrrrhrrrrrr"),
+        (Step::Park, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
+        (Step::ResetTracking, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
+        (Step::LetGo, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
     ];
     for (step, first, last) in table {
         let found = |tries| KINDS.map(|kind| letter(&step, kind, tries)).iter().collect::<String>();

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   [PoweringOff] ─▶ NeedsSnapshot ─▶ Opening ─▶ Open ─▶ Closed ─▶ Committed ─▶ applied, rejected
-//!                         ▲                        │ a stage failed
-//!                         └────── Abandoning ◀─────┘
-//!                                     └─▶ failed
+//!        ▲                ▲                        │ a stage failed, or the copy is parked
+//!        └────────────────┴────── Abandoning ◀─────┘
+//!                                     └─▶ failed, stopped
 //! ```
 //!
 //! A stage holds what is known in it and nothing else, and accepts only the facts that its own steps make true. What an attempt opened is
-//! closed before the next attempt opens anything. That a stage failed and how the cycle ended are facts of the VM, which folds them in
+//! closed before the next attempt opens anything, and of a final cycle the source is proved off again before each. That a stage failed and how the cycle ended are facts of the VM, which folds them in
 //! `vm.rs` and tells the cycle.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::commit::{Layer, Mode, PointRef, Sha};
-use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, SnapshotDisk, SnapshotToken};
+use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotDisk, SnapshotToken};
 
 use super::facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
 use super::{EndedDisk, Seat, Session, Step};
@@ -27,13 +27,21 @@ pub struct Cycle {
     pub urgency: Urgency,
     pub began_at: Timestamp,
     pub attempt: Attempt,
+    /// Attempts that failed; one that was parked did not.
+    pub failed: u32,
+    /// Disks that could be deltas are compared whole, for this reason.
+    pub resync: Option<ResyncReason>,
+    /// When it went on after a pause.
+    pub resumed_at: Option<Timestamp>,
     pub stage: Stage,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
     /// The source has to be off before the final snapshot.
-    PoweringOff,
+    PoweringOff {
+        not_before: Option<Timestamp>,
+    },
     NeedsSnapshot {
         not_before: Option<Timestamp>,
     },
@@ -109,12 +117,25 @@ pub struct Copying {
 }
 
 impl Cycle {
-    pub(super) fn begin(number: CycleNumber, urgency: Urgency, at: Timestamp, epoch: Epoch) -> Cycle {
-        let stage = match urgency {
-            Urgency::Final => Stage::PoweringOff,
-            _ => Stage::NeedsSnapshot { not_before: None },
-        };
-        Cycle { number, urgency, began_at: at, attempt: Attempt::first_of(epoch), stage }
+    pub(super) fn begin(number: CycleNumber, urgency: Urgency, at: Timestamp, epoch: Epoch, resync: Option<ResyncReason>) -> Cycle {
+        let attempt = Attempt::first_of(epoch);
+        Cycle {
+            number,
+            urgency,
+            began_at: at,
+            attempt,
+            failed: 0,
+            resync,
+            resumed_at: None,
+            stage: Cycle::before_a_snapshot(urgency, None),
+        }
+    }
+
+    fn before_a_snapshot(urgency: Urgency, not_before: Option<Timestamp>) -> Stage {
+        match urgency {
+            Urgency::Final => Stage::PoweringOff { not_before },
+            _ => Stage::NeedsSnapshot { not_before },
+        }
     }
 
     /// A cycle that an agent before us committed, and that nobody judged yet.
@@ -124,6 +145,9 @@ impl Cycle {
             urgency: Urgency::Scheduled,
             began_at: point.taken_at,
             attempt: Attempt::first_of(epoch),
+            failed: 0,
+            resync: None,
+            resumed_at: None,
             stage: Stage::Committed { point, covered: BTreeMap::new() },
         }
     }
@@ -131,14 +155,16 @@ impl Cycle {
     /// What to do now, for as long as the cycle is under way.
     pub(super) fn next_steps(&self, now: Timestamp, session: Session, seat: Seat) -> Vec<Step> {
         match &self.stage {
-            Stage::NeedsSnapshot { not_before: Some(until) } if *until > now => vec![Step::Wait { until: Some(*until) }],
+            Stage::PoweringOff { not_before: Some(until) } | Stage::NeedsSnapshot { not_before: Some(until) } if *until > now => {
+                vec![Step::Wait { until: Some(*until) }]
+            }
             Stage::NeedsSnapshot { .. } if !session.swept => vec![Step::Sweep],
             Stage::Open { token, disks: Some(disks), .. } if disks.all_copied() => vec![Step::CloseSnapshot { token: token.clone() }],
             // What opens or reads a snapshot needs a seat: after a restart, and again for the next attempt.
-            Stage::PoweringOff | Stage::NeedsSnapshot { .. } | Stage::Opening { .. } | Stage::Open { .. } if seat == Seat::None => {
+            Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. } | Stage::Opening { .. } | Stage::Open { .. } if seat == Seat::None => {
                 vec![Step::TakeSeat]
             }
-            Stage::PoweringOff => vec![Step::PowerOff],
+            Stage::PoweringOff { .. } => vec![Step::PowerOff],
             Stage::NeedsSnapshot { .. } => vec![Step::IntendSnapshot { attempt: self.attempt }],
             Stage::Opening { tag } => vec![Step::OpenSnapshot { tag: tag.clone() }],
             Stage::Open { token, disks: None, .. } => vec![Step::ListDisks { token: token.clone() }],
@@ -162,7 +188,21 @@ impl Cycle {
 
     pub(super) fn try_again(&mut self, not_before: Timestamp) {
         self.attempt = self.attempt.next();
-        self.stage = Stage::NeedsSnapshot { not_before: Some(not_before) };
+        // Since the source was proved off somebody may have started it.
+        self.stage = Cycle::before_a_snapshot(self.urgency, Some(not_before));
+    }
+
+    /// Goes on after a pause, which may have been long.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        self.resumed_at = Some(at);
+        if matches!(self.stage, Stage::NeedsSnapshot { .. }) {
+            self.stage = Cycle::before_a_snapshot(self.urgency, None);
+        }
+    }
+
+    /// Whether nothing of it is open, and nothing is complete either.
+    pub fn needs_a_snapshot(&self) -> bool {
+        matches!(self.stage, Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. })
     }
 
     /// What a repair of this cycle's initial disks could build on, should the commit be refused.
@@ -192,7 +232,7 @@ impl Cycle {
     pub(super) fn apply(&mut self, fact: Fact) -> Result<Option<(PointRef, Vec<EndedDisk>)>, OutOfOrder> {
         let refused = OutOfOrder { fact: format!("{fact:?}"), state: format!("{:?}", self.stage) };
         match (fact, &mut self.stage) {
-            (Fact::PoweredOff, Stage::PoweringOff) => self.stage = Stage::NeedsSnapshot { not_before: None },
+            (Fact::PoweredOff, Stage::PoweringOff { .. }) => self.stage = Stage::NeedsSnapshot { not_before: None },
             (Fact::SnapshotIntended { attempt, tag, .. }, Stage::NeedsSnapshot { .. }) if attempt == self.attempt => {
                 self.stage = Stage::Opening { tag };
             }

@@ -12,6 +12,9 @@ use crate::model::commit::{Layer, Mode, PointRef, Rejection, Sha};
 use crate::model::{Attempt, CycleNumber, DiskId, DiskMarker, Epoch, Fault, Marker, ResyncReason, SnapshotDisk, SnapshotToken, VmRef};
 use crate::policy::mode::PointDisk;
 
+use super::course::{Ending, Running};
+use super::wishes::{AtCutover, Repair};
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fact {
@@ -72,6 +75,11 @@ pub enum Fact {
         salvage: Vec<Salvage>,
         retry_at: Timestamp,
     },
+    /// The attempt is put down, because nothing may be open now; nothing failed. The same follows as after a failure.
+    Parked {
+        salvage: Vec<Salvage>,
+        at: Timestamp,
+    },
     Abandoned,
     Committed {
         point: Point,
@@ -89,6 +97,67 @@ pub enum Fact {
     },
     Halted {
         fault: Fault,
+        at: Timestamp,
+    },
+
+    // ---- the course: `course.rs` ----
+    Paused {
+        at: Timestamp,
+    },
+    Resumed {
+        at: Timestamp,
+    },
+    StopBegan {
+        ending: Ending,
+        running: Running,
+        at: Timestamp,
+    },
+    /// Nothing of ours is left at the source.
+    Stopped {
+        at: Timestamp,
+    },
+    Restarted {
+        at: Timestamp,
+    },
+
+    // ---- wishes: `wishes.rs` ----
+    RepairChosen {
+        repair: Repair,
+    },
+    /// The next cycle compares every disk whole.
+    ResyncAsked {
+        reason: ResyncReason,
+        at: Timestamp,
+    },
+    TrackingResetAsked {
+        at: Timestamp,
+    },
+    TrackingReset {
+        at: Timestamp,
+    },
+    DiskExcluded {
+        disk: DiskId,
+        label: String,
+        at_cutover: AtCutover,
+        at: Timestamp,
+    },
+    DiskIncluded {
+        disk: DiskId,
+        at: Timestamp,
+    },
+
+    // ---- migrations: `migration.rs` ----
+    TestMigrationBegan {
+        at: Timestamp,
+    },
+    TestMigrationEnded {
+        fault: Option<Fault>,
+        at: Timestamp,
+    },
+    TestMigrationCleanedUp {
+        at: Timestamp,
+    },
+    MigrationCommitted {
         at: Timestamp,
     },
 }

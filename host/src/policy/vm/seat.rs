@@ -47,7 +47,7 @@ impl Vm {
             return if open { SeatNeed::Snapshots } else { SeatNeed::Nothing };
         }
         let Some(cycle) = &self.cycle else {
-            let over = self.point.as_ref().is_some_and(|point| point.last);
+            let over = self.is_stopped() || self.point.as_ref().is_some_and(|point| point.last);
             return match wants_one {
                 true => SeatNeed::Seat { disks_left: None },
                 false if over && self.demand.is_none() => SeatNeed::Gone,
@@ -55,9 +55,13 @@ impl Vm {
             };
         };
         match &cycle.stage {
-            Stage::PoweringOff | Stage::Opening { .. } | Stage::Open { disks: None, .. } => SeatNeed::Seat { disks_left: None },
-            Stage::NeedsSnapshot { .. } if steps.iter().any(|step| matches!(step, Step::Wait { .. })) => SeatNeed::Nothing,
-            Stage::NeedsSnapshot { .. } => SeatNeed::Seat { disks_left: None },
+            Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. }
+                if steps.iter().any(|step| matches!(step, Step::Wait { .. } | Step::Park)) =>
+            {
+                SeatNeed::Nothing
+            }
+            Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. } => SeatNeed::Seat { disks_left: None },
+            Stage::Opening { .. } | Stage::Open { disks: None, .. } => SeatNeed::Seat { disks_left: None },
             Stage::Open { disks: Some(disks), .. } => SeatNeed::Seat { disks_left: Some(disks.not_copied().count()) },
             Stage::Abandoning { .. } if open => SeatNeed::Snapshots,
             Stage::Abandoning { .. } | Stage::Closed { .. } | Stage::Committed { .. } => SeatNeed::Nothing,
@@ -79,6 +83,7 @@ impl Vm {
         match &self.cycle {
             Some(cycle) if cycle.stage.may_be_open() => Standing::SnapshotOpen,
             Some(_) => Standing::Replicating,
+            None if self.is_stopped() => Standing::New,
             None if self.point.as_ref().is_some_and(|point| !point.last) || self.failures > 0 => Standing::Replicating,
             None => Standing::New,
         }
@@ -109,7 +114,7 @@ impl Stage {
         match self {
             Stage::Opening { .. } | Stage::Open { .. } => true,
             Stage::Abandoning { tag, .. } => !tag.is_empty(),
-            Stage::PoweringOff | Stage::NeedsSnapshot { .. } | Stage::Closed { .. } | Stage::Committed { .. } => false,
+            Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. } | Stage::Closed { .. } | Stage::Committed { .. } => false,
         }
     }
 }

@@ -8,23 +8,24 @@ use crate::policy::reaction::{Reaction, react};
 
 use super::*;
 
-const START: Timestamp = Timestamp::UNIX_EPOCH;
+pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
+pub(super) const READY: Session = Session { owner_checked: true, swept: true, prepared: true, tracking: true, leaving: false };
 
-fn interval() -> Interval {
+pub(super) fn interval() -> Interval {
     Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(600) }
 }
 
-fn conditions(session: Session) -> Conditions {
+pub(super) fn conditions(session: Session) -> Conditions {
     Conditions { session, interval: interval(), seat: Seat::Held { disks: 8 } }
 }
 
-fn disk() -> DiskId {
+pub(super) fn disk() -> DiskId {
     "d".into()
 }
 
-fn snapshot_disk() -> SnapshotDisk {
+pub(super) fn snapshot_disk(id: &str, label: &str) -> SnapshotDisk {
     let size = DiskSize::new(1 << 20).unwrap();
-    SnapshotDisk { id: disk(), label: "Hard disk 1".into(), fingerprint: "f".into(), size, marker: Some("m".into()) }
+    SnapshotDisk { id: id.into(), label: label.into(), fingerprint: "f".into(), size, marker: Some("m".into()) }
 }
 
 fn layer(cycle: u64, attempt: Attempt) -> Layer {
@@ -32,21 +33,41 @@ fn layer(cycle: u64, attempt: Attempt) -> Layer {
     Layer { cycle: CycleNumber(cycle), attempt, to_block: 1, pages: 1, pages_digest: digest, planned_parts: 1, planned_digest: digest }
 }
 
-fn plan(vm: &Vm) -> Plan {
-    let mode = if vm.point.is_some() { Mode::Delta } else { Mode::Initial };
+fn plan(vm: &Vm, disk: &DiskId) -> Plan {
+    let known = vm.point.as_ref().is_some_and(|point| point.disks.contains_key(disk));
+    let mode = match (known, vm.cycle.as_ref().is_some_and(|cycle| cycle.resync.is_some())) {
+        (false, _) => Mode::Initial,
+        (true, false) => Mode::Delta,
+        (true, true) => Mode::Resync,
+    };
     let digest = Sha::of(b"plan");
-    let carried = vm.salvage.get(&disk()).map_or_else(Vec::new, |salvage| salvage.layers.clone());
+    let carried = vm.salvage.get(disk).map_or_else(Vec::new, |salvage| salvage.layers.clone());
     Plan { mode, resync: None, parts: 1, digest, covered_digest: digest, planned_bytes: 1 << 20, reported_bytes: 1 << 20, carried }
 }
 
-fn point(cycle: CycleNumber) -> Point {
+pub(super) fn point(cycle: CycleNumber) -> Point {
     let known = PointDisk { fingerprint: "f".into(), size: DiskSize::new(1 << 20).unwrap(), marker: Some("m".into()) };
     let commit = PointRef { cycle, hash: Sha::of(&cycle.0.to_le_bytes()) };
     Point { commit, taken_at: START, quiesced: true, last: false, disks: [(disk(), known)].into() }
 }
 
+/// What the driver finds of the published pages: here, of each disk that has a plan.
+fn salvage(vm: &Vm) -> Vec<Salvage> {
+    let Some(Cycle { stage: Stage::Open { disks: Some(disks), .. }, number, attempt, .. }) = &vm.cycle else {
+        return vm.salvage.values().cloned().collect();
+    };
+    let left = |(disk, copying): (&DiskId, &Copying)| {
+        let Some(plan) = copying.plan.as_ref() else { return vm.salvage.get(disk).cloned() };
+        let mut layers = plan.carried.clone();
+        layers.push(layer(number.0, *attempt));
+        let marker = vm.salvage.get(disk).map_or_else(|| "m".into(), |salvage| salvage.marker.clone());
+        Some(Salvage { disk: disk.clone(), mode: plan.mode, fingerprint: "f".into(), layers, marker, bad_blocks: Vec::new() })
+    };
+    disks.each.iter().filter_map(left).collect()
+}
+
 /// What a step makes true when it succeeds.
-fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
+pub(super) fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
     let cycle = vm.cycle.as_ref();
     let attempt = cycle.map_or(Attempt::FIRST, |cycle| cycle.attempt);
     Some(match step {
@@ -58,8 +79,8 @@ fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
         Step::PowerOff => Fact::PoweredOff,
         Step::IntendSnapshot { attempt } => Fact::SnapshotIntended { attempt: *attempt, tag: "tag".into(), at: now },
         Step::OpenSnapshot { .. } => Fact::SnapshotOpened { attempt, token: "token".into(), quiesced: true, at: now },
-        Step::ListDisks { .. } => Fact::DisksListed { disks: vec![snapshot_disk()], definition: serde_json::Value::Null },
-        Step::PlanDisk { disk } => Fact::DiskPlanned { disk: disk.clone(), plan: plan(vm) },
+        Step::ListDisks { .. } => Fact::DisksListed { disks: vec![snapshot_disk("d", "Hard disk 1")], definition: serde_json::Value::Null },
+        Step::PlanDisk { disk } => Fact::DiskPlanned { disk: disk.clone(), plan: plan(vm, disk) },
         Step::CopyDisk { disk } => {
             Fact::DiskCopied { disk: disk.clone(), layer: layer(cycle?.number.0, attempt), stats: CopyStats::default() }
         }
@@ -67,17 +88,20 @@ fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
         Step::AbandonSnapshot { .. } => Fact::Abandoned,
         Step::Commit { cycle } => Fact::Committed { point: point(*cycle) },
         Step::AwaitReceipt { .. } => Fact::Applied { at: now },
+        Step::Park => Fact::Parked { salvage: salvage(vm), at: now },
+        Step::ResetTracking => Fact::TrackingReset { at: now },
+        Step::LetGo => Fact::Stopped { at: now },
     })
 }
 
 /// A whole cycle in order, from the first fact of a VM on.
-fn in_order() -> Vec<Fact> {
+pub(super) fn in_order() -> Vec<Fact> {
     let identity = VmRef { id: "vm-1".into(), fingerprint: "i".into() };
     let mut vm = Vm::default();
     let mut facts = vec![Fact::Enrolled { identity, source: "s".into(), name: "n".into(), at: START }];
     vm.apply(facts[0].clone()).unwrap();
     while !matches!(facts.last(), Some(Fact::Applied { .. })) {
-        let steps = vm.next_steps(START, &conditions(Session { owner_checked: true, swept: true, prepared: true, tracking: true }));
+        let steps = vm.next_steps(START, &conditions(READY));
         let fact = success(&vm, &steps[0], START).unwrap();
         vm.apply(fact.clone()).unwrap();
         facts.push(fact);
@@ -119,7 +143,7 @@ fn the_pause_after_failures_grows_and_ends_at_ten_minutes_or_so() {
     }
     assert!(pauses.is_sorted() && pauses[0] == 5 && pauses[19] == 640, "{pauses:?}");
     vm.demand = Some(Urgency::Demanded);
-    let session = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
+    let session = READY;
     assert_eq!(vm.next_steps(START, &conditions(session)), [Step::Wait { until: vm.due(interval()) }]);
     vm.apply(Fact::Demanded { urgency: Urgency::Demanded, at: START }).unwrap();
     assert_eq!(vm.next_steps(START, &conditions(session)), [Step::BeginCycle { urgency: Urgency::Demanded }], "a person need not wait");
@@ -154,7 +178,7 @@ fn as_many_disks_are_read_as_there_are_places_and_the_rest_follows() {
         let listed = matches!(fact, Fact::DisksListed { .. });
         match fact {
             Fact::DisksListed { definition, .. } => {
-                let disks = ["a", "b", "c"].map(|id| SnapshotDisk { id: id.into(), ..snapshot_disk() }).to_vec();
+                let disks = ["a", "b", "c"].map(|id| SnapshotDisk { id: id.into(), ..snapshot_disk("d", "Hard disk 1") }).to_vec();
                 vm.apply(Fact::DisksListed { disks, definition }).unwrap();
             }
             fact => vm.apply(fact).unwrap(),
@@ -163,11 +187,11 @@ fn as_many_disks_are_read_as_there_are_places_and_the_rest_follows() {
             break;
         }
     }
-    let ready = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
+    let ready = READY;
     let steps = |vm: &Vm| vm.next_steps(START, &Conditions { seat: Seat::Held { disks: 2 }, ..conditions(ready) });
     assert_eq!(steps(&vm), ["a", "b", "c"].map(|disk| Step::PlanDisk { disk: disk.into() }));
     for disk in ["a", "b", "c"] {
-        vm.apply(Fact::DiskPlanned { disk: disk.into(), plan: plan(&vm) }).unwrap();
+        vm.apply(Fact::DiskPlanned { disk: disk.into(), plan: plan(&vm, &disk.into()) }).unwrap();
     }
     let copy = |disks: &[&str]| disks.iter().map(|disk| Step::CopyDisk { disk: (*disk).into() }).collect::<Vec<_>>();
     assert_eq!((steps(&vm), vm.disks_left()), (copy(&["a", "b"]), Some(3)));
@@ -179,7 +203,7 @@ fn as_many_disks_are_read_as_there_are_places_and_the_rest_follows() {
 /// Each stage of a cycle, with what it still needs of its seat.
 #[test]
 fn a_seat_is_needed_until_the_snapshot_is_closed() {
-    let ready = Session { owner_checked: true, swept: true, prepared: true, tracking: true };
+    let ready = READY;
     let mut vm = Vm::default();
     let mut needs = Vec::new();
     for fact in in_order() {
@@ -205,7 +229,7 @@ fn a_seat_is_needed_until_the_snapshot_is_closed() {
     assert_eq!(vm.kind(), Kind::Final);
 }
 
-fn any_fault() -> impl Strategy<Value = Fault> {
+pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
     use crate::model::FaultKind::*;
     let kinds = [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal];
     proptest::sample::select(kinds.to_vec()).prop_map(|kind| Fault::new(kind, "something happened"))
@@ -222,7 +246,7 @@ proptest! {
         let mut now = START;
         for (choice, fault, tries) in choices {
             now = now.checked_add(Duration::from_secs(300)).unwrap();
-            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8, tracking: choice != 7 };
+            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8, tracking: choice != 7, leaving: false };
             let steps = vm.next_steps(now, &conditions(session));
             prop_assert!(!steps.is_empty());
             prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));

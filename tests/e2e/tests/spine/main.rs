@@ -1,6 +1,7 @@
 //! The suite `spine`: a VM replicates to S3 and its replica is proven identical, end to end.
 
 mod changes;
+mod commands;
 mod cycles;
 mod demo;
 mod dialects;
@@ -16,5 +17,6 @@ mod restore;
 mod sdk;
 mod secrets;
 mod sentences;
+mod stopping;
 mod stores;
 mod tamper;
