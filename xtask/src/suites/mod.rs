@@ -4,8 +4,10 @@
 
 mod bench;
 mod binaries;
+mod engine;
 mod house_rules;
 mod plugins;
+mod selection;
 mod simulation;
 mod spine;
 mod tally;
@@ -75,6 +77,13 @@ const SUITES: &[Suite] = &[
         parts: &[wasm_target::PART, nftables::PART, python::SEAWEEDFS, azurite::PART, vendors::PYTHON, vendors::JS, powerdns::PART],
         runs: Runs::Named,
         run: plugins::run,
+    },
+    Suite {
+        name: "engine",
+        what: "of the others, all that is promised of the engine: policy, driver, simulation, kill matrix, a store and a source on bad days",
+        parts: &[wasm_target::PART, python::SEAWEEDFS],
+        runs: Runs::Named,
+        run: engine::run,
     },
 ];
 

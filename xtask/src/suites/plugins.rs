@@ -2,22 +2,12 @@
 //!
 //! It runs nothing of its own: each of its tests belongs to `unit` or to `spine` as well, and so to a complete run.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
-use super::binaries::{self, Kind, TestBinary};
-use super::spine;
+use super::binaries::Kind;
+use super::selection::{self, ALL, Selection};
 use super::tally::Tally;
-use crate::build;
 use crate::workspace::Workspace;
-
-/// Which tests of a package, by words in their names.
-struct Selection {
-    package: &'static str,
-    kind: Kind,
-    words: &'static [&'static str],
-}
-
-const ALL: &[&str] = &[];
 
 const SELECTIONS: &[Selection] = &[
     // The host: manifests, packages, admission, grants, limits, approval, signatures, the code cache, the kits, and the verbs.
@@ -37,25 +27,5 @@ const SELECTIONS: &[Selection] = &[
 ];
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
-    build::everything(workspace)?;
-    let binaries = binaries::compile(workspace)?;
-    for Selection { package, kind, words } in SELECTIONS {
-        let chosen: Vec<_> = binaries.iter().filter(|binary| binary.package.name == *package && binary.kind == *kind).collect();
-        for word in *words {
-            let found = chosen.iter().map(|binary| count(binary, word)).sum::<Result<usize>>()?;
-            ensure!(found > 0, "no test of {package} has {word} in its name any more: correct xtask/src/suites/plugins.rs");
-        }
-        ensure!(!chosen.is_empty(), "{package} has no tests any more: correct xtask/src/suites/plugins.rs");
-        for binary in chosen {
-            if words.is_empty() || words.iter().map(|word| count(binary, word)).sum::<Result<usize>>()? > 0 {
-                spine::test(workspace, binary, words, tally)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn count(binary: &TestBinary<'_>, word: &str) -> Result<usize> {
-    let output = binary.quiet_command().args(["--list", word]).output().context("a test program does not start")?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.ends_with(": test")).count())
+    selection::run(workspace, SELECTIONS, "xtask/src/suites/plugins.rs", tally)
 }

@@ -27,6 +27,7 @@ const ROWS: &[Row] = &[
     Row { module: "random", uses: &["model"], because: "randomness comes in as an argument; this is where it comes from" },
     Row { module: "cpu", uses: &["model"], because: "where computations run is the caller's choice" },
     Row { module: "files", uses: &["model"], because: "replica files come in as an argument; a simulation loses what was not flushed" },
+    Row { module: "waypoint", uses: &[], because: "a moment has a name and knows nobody; whoever reaches one says so" },
     Row { module: "memory", uses: &[], because: "it speaks with the allocator and nobody else" },
     Row { module: "telemetry", uses: &["model"], because: "it writes down what others tell it" },
     Row { module: "policy", uses: &["model"], because: "pure decisions: same state and time, same answer, without a runtime" },
@@ -35,7 +36,7 @@ const ROWS: &[Row] = &[
         uses: &["model", "clock", "random", "cpu", "files"],
         because: "the format outlives the program; it knows neither who writes nor who reads",
     },
-    Row { module: "journal", uses: &["model"], because: "it keeps facts and asks for no reason" },
+    Row { module: "journal", uses: &["model", "waypoint"], because: "it keeps facts and asks for no reason" },
     Row {
         module: "pipeline",
         uses: &["model", "log", "random", "cpu", "files"],
@@ -43,12 +44,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         module: "receiver",
-        uses: &["model", "log", "random", "cpu", "files"],
+        uses: &["model", "log", "random", "cpu", "files", "waypoint"],
         because: "it believes the log alone; the gateway may be on another continent, or somebody else",
     },
     Row {
         module: "driver",
-        uses: &["policy", "journal", "pipeline", "receiver", "log", "model", "clock", "random", "cpu", "files"],
+        uses: &["policy", "journal", "pipeline", "receiver", "log", "model", "clock", "random", "cpu", "files", "waypoint"],
         because: "it orders effects; plugins, sockets and settings come in behind traits, so that a simulation can be them",
     },
     Row { module: "cutover", uses: &["model"], because: "what moves names and traffic comes in behind a trait" },

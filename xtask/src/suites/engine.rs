@@ -1,0 +1,23 @@
+//! The suite `engine`: everything that is promised of the engine under limits, calendars and faults, in one place.
+//!
+//! It runs nothing of its own: each of its tests belongs to `unit`, to `sim` or to `spine` as well, and so to a complete run.
+
+use anyhow::Result;
+
+use super::binaries::Kind;
+use super::selection::{self, ALL, Selection};
+use super::tally::Tally;
+use crate::workspace::Workspace;
+
+const SELECTIONS: &[Selection] = &[
+    // What is decided: machines, intervals, reactions, verdicts. And what carries it out.
+    Selection { package: "transload", kind: Kind::Inside, words: &["policy::", "driver::", "journal::", "pipeline::", "waypoint"] },
+    // The whole engine in memory, under seeds.
+    Selection { package: "sim", kind: Kind::Integration, words: ALL },
+    // The real binary: killed at every named moment and at moments that nobody chose, lost and found again, on bad days.
+    Selection { package: "e2e", kind: Kind::Integration, words: &["matrix::", "kills::", "lost::", "cycles::", "faults::"] },
+];
+
+pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    selection::run(workspace, SELECTIONS, "xtask/src/suites/engine.rs", tally)
+}
