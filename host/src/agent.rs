@@ -6,6 +6,7 @@
 //! ```
 
 mod looking;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::api::status::PluginStatus;
+use crate::api::status::{PluginStatus, StoreStatus};
 use crate::clock::Clock;
 use crate::config::{self, Config, KeyConfig, RepairConfig, Role, VmConfig};
 use crate::cpu::Cpu;
@@ -27,6 +28,8 @@ use crate::driver::judge::{Receiver, ReplicaView};
 use crate::driver::order::Order;
 use crate::driver::replicas::Replicas;
 use crate::driver::retry::{PersistentSink, PersistentSource};
+use crate::driver::spreading::Spreading;
+use crate::driver::stores::Watch;
 use crate::folder::Folder;
 use crate::journal::{Folded, Journal, Ledger, SqliteJournal};
 use crate::log::keys::Unlock;
@@ -74,6 +77,10 @@ pub struct Agent {
     copies: Arc<Copies>,
     /// Who may begin a cycle, over all VMs.
     pub fleet: Arc<Fleet>,
+    /// None while there is only the home store.
+    spreading: Option<Arc<Spreading>>,
+    /// Looks for further stores that were away at the start, as soon as the agent runs.
+    watch: Mutex<Option<Watch>>,
 }
 
 #[derive(Clone)]
@@ -115,7 +122,7 @@ impl Folded for Wanted {
             Repair::Automatic => RepairConfig::Automatic,
             Repair::ByCommand => RepairConfig::ByCommand,
         };
-        self.vms.push(VmConfig { name, source, target_size_max: None, repair });
+        self.vms.push(VmConfig { name, source, target_size_max: None, repair, stores: None });
         Ok(())
     }
 }
@@ -179,9 +186,11 @@ impl Agent {
         }
         plugins.host().forget_unused_code();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let sink = Arc::new(PersistentSink::new(sink, clock.clone()));
+        let patient = Arc::new(PersistentSink::new(sink.clone(), clock.clone()));
         let (unlock, random) = (unlock(&config.key)?, Random::from_system());
-        let log = crate::driver::store::open(sink, &unlock, journal.clone(), &expected, random, Cpu::threads(threads)).await?;
+        let log = crate::driver::store::open(patient, &unlock, journal.clone(), &expected, random, Cpu::threads(threads)).await?;
+        let stores::Opened { log, spreading, watch } =
+            stores::open(&config, &mut plugins, log, sink, journal.clone(), clock.clone()).await?;
         let places = open_places(&config, work.clone())?;
         let replicas = places.clone().map(|places| {
             Replicas::new(Receiver {
@@ -214,6 +223,8 @@ impl Agent {
             missing: Mutex::default(),
             copies,
             fleet,
+            spreading,
+            watch: Mutex::new(watch),
         }))
     }
 
@@ -231,6 +242,7 @@ impl Agent {
         tokio::select! {
             Some(fault) = failures.recv() => fault,
             fault = hear => fault,
+            fault = self.watch_further() => fault,
             () = self.watch_store(failed.clone()) => Fault::internal("the receiver's watch ended"),
             () = self.find_vms(failed.clone()) => Fault::internal("the search for VMs ended"),
             () = self.watch_plugins() => Fault::internal("the watch over the plugins ended"),
@@ -250,6 +262,14 @@ impl Agent {
         }
     }
 
+    async fn watch_further(&self) -> Fault {
+        let watch = self.watch.lock().expect("nothing panics while it holds this").take();
+        match watch {
+            Some(watch) => watch.run(&*self.clock).await,
+            None => std::future::pending().await,
+        }
+    }
+
     async fn watch_plugins(&self) {
         loop {
             self.plugins.look().await;
@@ -264,10 +284,12 @@ impl Agent {
         self.config.vms.iter().cloned().chain(by_command).collect()
     }
 
-    /// Opens the task of a VM. From here on the fleet knows it; it does nothing yet.
+    /// Opens the task of a VM. From here on the fleet knows it; it does nothing yet. `stores`: those that its segments may go to, by name;
+    /// all of them when none are named.
     async fn open_task(
         self: &Arc<Agent>,
         enrolment: Enrolment,
+        stores: Option<Vec<String>>,
         source: Arc<dyn Source>,
         failed: &mpsc::Sender<Fault>,
     ) -> Result<Opened, Fault> {
@@ -276,7 +298,10 @@ impl Agent {
         let (show, view) = watch::channel(VmView::default());
         let gateway = Gateway {
             source,
-            log: self.log.clone(),
+            log: match &self.spreading {
+                Some(spreading) => self.log.clone().placed_by(spreading.over(stores)),
+                None => self.log.clone(),
+            },
             journal: self.journal.clone(),
             work: self.work.clone(),
             clock: self.clock.clone(),
@@ -354,6 +379,10 @@ impl Agent {
     pub fn plugins(&self) -> Vec<PluginStatus> {
         let shown = |InUse { name, plugin, version, counted, refused }| PluginStatus { name, plugin, version, counted, refused };
         self.plugins.in_use().into_iter().map(shown).collect()
+    }
+
+    pub fn stores(&self) -> Vec<StoreStatus> {
+        self.spreading.as_deref().map(stores::status).unwrap_or_default()
     }
 
     pub fn handles(&self) -> BTreeMap<VmId, VmHandle> {

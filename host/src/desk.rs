@@ -63,6 +63,7 @@ impl AgentDesk {
             store: agent.store_name(),
             memory_kib,
             memory_peak_kib,
+            stores: agent.stores(),
             vms: statuses,
             missing: agent.missing().into_iter().map(missing).collect(),
             plugins: agent.plugins(),

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use transload::api::command::{Command, Reply, Verified, VerifiedDisk};
+use transload::log::bound::{Bound, StoreEntry};
 use transload::log::checkpoint::{self, Checkpoint, CheckpointDisk};
 use transload::log::digest::cell_digest;
 use transload::log::initial::InitialCopy;
@@ -24,7 +25,7 @@ use transload::log::sink::{EntriesPage, Sink, SinkDescription};
 use transload::model::commit::{
     AppliedDisk, BadBlocks, Commit, DiskCommit, Layer, Mode, PointRef, Receipt, RejectCode, Rejection, Sha, Verdict,
 };
-use transload::model::{Attempt, BLOCK, CellMask, CycleNumber, Digest, DiskSize, Epoch, Extent, Fault, SectorBitmap, VmRef};
+use transload::model::{Attempt, BLOCK, CellMask, CycleNumber, Digest, DiskSize, Epoch, Extent, Fault, SectorBitmap, StoreNumber, VmRef};
 use transload::random::Random;
 
 fn golden(name: &str, found: &[u8]) {
@@ -123,7 +124,13 @@ fn size() -> DiskSize {
 }
 
 fn sample_page() -> ManifestPage {
-    let segment = |number| SegmentName { cycle: CycleNumber(3), attempt: Attempt(102), number, random: 0x0123_4567_89ab_cdef };
+    let segment = |number| SegmentName {
+        cycle: CycleNumber(3),
+        attempt: Attempt(102),
+        number,
+        random: 0x0123_4567_89ab_cdef,
+        store: StoreNumber(0xc0ff_ee00 * number),
+    };
     let body = |number, cells| {
         Some(Body { segment: segment(number), offset: 70_000, length: 1234, encoding: Encoding::Zstd, cells: CellMask(cells) })
     };
@@ -251,7 +258,7 @@ fn a_checkpoint_is_written_like_this() {
 #[test]
 fn a_checkpoint_page_is_encoded_like_this() {
     let body = |cycle, cells| {
-        let segment = SegmentName { cycle: CycleNumber(cycle), attempt: Attempt(1), number: 0, random: cycle };
+        let segment = SegmentName { cycle: CycleNumber(cycle), attempt: Attempt(1), number: 0, random: cycle, store: StoreNumber::HOME };
         Some(Body { segment, offset: 9, length: 70_000, encoding: Encoding::Raw, cells: CellMask(cells) })
     };
     let block = |block, data, zero, body, digest| {
@@ -304,6 +311,7 @@ fn each_role_seals_differently() {
         Role::Spool,
         Role::Vm,
         Role::Initial,
+        Role::Further,
     ];
     let sealed = roles.map(|role| sealer.seal_object(role, "a key", b"the same", &mut Random::from_seed(4).fork()));
     golden("sealed-roles.hex", &sealed.iter().flat_map(|sealed| sealed.whole()).collect::<Vec<_>>());
@@ -314,4 +322,15 @@ fn an_initial_copy_is_announced_like_this() {
     let copy = InitialCopy::new(CycleNumber(1), Attempt(2), "scsi0-0".into(), size());
     golden("initial.json", &copy.encode());
     assert_eq!(InitialCopy::decode(&copy.encode()).unwrap(), copy);
+}
+
+#[test]
+fn a_further_store_and_its_entry_are_written_like_this() {
+    let bound = Bound::new([0xa5; 16], [0xc0; 16], "fast".to_owned());
+    golden("bound.json", &bound.encode());
+    assert_eq!(Bound::decode(&bound.encode()).unwrap(), bound);
+    assert_eq!(bound.number(), StoreNumber(0xc0c0_c0c0));
+    let entry = StoreEntry::of(&bound);
+    golden("store-entry.json", &entry.encode());
+    assert_eq!(StoreEntry::decode(&entry.encode()).unwrap(), entry);
 }

@@ -127,6 +127,8 @@ impl Scene {
         Scene {
             world: self.world.clone(),
             sink: self.sink.clone(),
+            further: self.further.clone(),
+            stores_of_vm: self.stores_of_vm.clone(),
             source: self.source.clone(),
             journal: MemoryJournal::new(self.world.clone()),
             replicas: MemoryFiles::new(self.world.clone()),

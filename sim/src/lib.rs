@@ -13,6 +13,7 @@
 pub mod by_hand;
 pub mod clock;
 pub mod files;
+pub mod further;
 pub mod journal;
 mod operator;
 pub mod scenario;

@@ -37,6 +37,7 @@ use transload::receiver::rebuild;
 
 use crate::clock::VirtualClock;
 use crate::files::MemoryFiles;
+use crate::further::{FurtherPlan, FurtherStore};
 use crate::journal::MemoryJournal;
 use crate::sink::{MemorySink, SinkTrouble};
 use crate::source::{MemorySource, SourceTrouble};
@@ -66,6 +67,7 @@ pub struct Plan {
     pub flush_fails: f64,
     /// Commands that an operator gives, at moments that nobody would choose.
     pub commands: u64,
+    pub further: Vec<FurtherPlan>,
 }
 
 impl Plan {
@@ -99,6 +101,7 @@ impl Plan {
             paced: world.chance(0.5),
             flush_fails: if world.chance(0.2) { 0.05 } else { 0.0 },
             commands: 0,
+            further: Vec::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Plan {
             paced: false,
             flush_fails: 0.0,
             commands: 0,
+            further: Vec::new(),
         }
     }
 }
@@ -132,6 +136,9 @@ impl Plan {
 pub struct Scene {
     pub world: World,
     pub sink: MemorySink,
+    pub further: Vec<FurtherStore>,
+    /// By name; all of them when none are named.
+    pub stores_of_vm: Option<Vec<String>>,
     pub source: MemorySource,
     pub journal: MemoryJournal,
     pub replicas: MemoryFiles,
@@ -158,6 +165,8 @@ pub enum Lived {
 pub struct Played {
     pub trace: Vec<String>,
     pub objects: BTreeMap<String, Bytes>,
+    /// The same of each further store.
+    pub further: Vec<BTreeMap<String, Bytes>>,
     pub effects: u64,
 }
 
@@ -170,7 +179,8 @@ pub fn run(plan: &Plan) -> Result<Played, String> {
         let result = scene.play(plan).await;
         let trace = scene.world.trace();
         result.map_err(|what| format!("seed {}: {what}\n{}", plan.seed, trace.join("\n")))?;
-        Ok(Played { trace, objects: scene.sink.objects(), effects: scene.world.effects() })
+        let further = scene.further.iter().map(|store| store.sink.objects()).collect();
+        Ok(Played { trace, objects: scene.sink.objects(), further, effects: scene.world.effects() })
     })
 }
 
@@ -180,6 +190,8 @@ impl Scene {
         let sink = MemorySink::new(world.clone(), plan.sink);
         Scene {
             sink: if plan.paced { sink.paced(2) } else { sink },
+            further: plan.further.iter().map(|further| FurtherStore::new(further, &world)).collect(),
+            stores_of_vm: None,
             source: MemorySource::new(world.clone(), plan.source, &plan.sizes),
             journal: MemoryJournal::new(world.clone()),
             replicas: MemoryFiles::new(world.clone()).flaky(plan.flush_fails),
@@ -333,9 +345,13 @@ impl Scene {
     ) -> Result<Lived, String> {
         let life = self.lives.fetch_add(1, Ordering::Relaxed);
         let random = Random::from_seed(self.seed.wrapping_mul(1000).wrapping_add(life));
-        let log = loop {
-            match self.log(Arc::new(PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone())), random.clone()).await {
-                Ok(log) => break log,
+        let (log, watch) = loop {
+            let opened = async {
+                let sink = Arc::new(PersistentSink::new(Arc::new(self.sink.clone()), self.clock.clone()));
+                self.further_stores(self.log(sink, random.clone()).await?).await
+            };
+            match opened.await {
+                Ok(opened) => break opened,
                 Err(fault) if fault.kind.passes() => continue,
                 Err(fault) => return Err(format!("the store does not open: {fault}")),
             }
@@ -343,7 +359,9 @@ impl Scene {
         let (orders, ordered) = mpsc::channel(1);
         let (show_vm, mut vm) = watch::channel(VmView::default());
         let (show_replica, _replica) = watch::channel(ReplicaView::default());
-        let task = VmTask::open(self.gateway(log.clone()), self.enrolment(), ordered, show_vm).await.map_err(|fault| fault.to_string())?;
+        let task = VmTask::open(self.gateway(self.spread(log.clone())), self.enrolment(), ordered, show_vm)
+            .await
+            .map_err(|fault| fault.to_string())?;
         let replica = ReplicaTask::open(self.receiver(log), self.vm.clone(), show_replica).await.map_err(|fault| fault.to_string())?;
         let enough = async {
             loop {
@@ -360,8 +378,15 @@ impl Scene {
             }
         };
         let limit = Duration::from_secs(3600 * 24 * 60);
+        let watching = async {
+            match watch {
+                Some(watch) => watch.run(&*self.clock).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            fault = watching => Err(format!("the watch over the further stores ended: {fault}")),
             result = task.run() => match result {
                 Ok(()) => Ok(Lived::Left),
                 Err(fault) => Err(format!("the VM's task ended: {fault}")),
@@ -412,7 +437,7 @@ impl Scene {
     pub async fn quiet_log(&self) -> Result<Log, String> {
         let sink: Arc<dyn Sink> = Arc::new(self.sink.quiet());
         let sealer = keys::open(&*sink, &Scene::unlock()).await.map_err(|fault| fault.to_string())?;
-        Ok(Log::new(sink, Arc::new(sealer), Random::from_seed(0), Cpu::Inline))
+        self.quiet_stores(Log::new(sink, Arc::new(sealer), Random::from_seed(0), Cpu::Inline)).await
     }
 
     pub async fn replica_state(&self) -> Result<Replica, String> {

@@ -38,12 +38,21 @@ pub struct MemorySink {
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
     spoil_next: Arc<AtomicBool>,
     seats: Option<Arc<Semaphore>>,
+    away: Arc<AtomicBool>,
     segment_reads: Arc<AtomicU64>,
 }
 
 impl MemorySink {
     pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
-        MemorySink { world, trouble, objects: Arc::default(), spoil_next: Arc::default(), seats: None, segment_reads: Arc::default() }
+        MemorySink {
+            world,
+            trouble,
+            objects: Arc::default(),
+            spoil_next: Arc::default(),
+            seats: None,
+            away: Arc::default(),
+            segment_reads: Arc::default(),
+        }
     }
 
     /// Puts take a while, and only so many are served at once: what else runs gets its turn in between.
@@ -98,7 +107,20 @@ impl MemorySink {
         self.spoil_next.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it answers nobody from now on.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    /// Everything in it is gone.
+    pub fn lose(&self) {
+        self.objects.lock().expect("no panics here").clear();
+    }
+
     fn refused(&self) -> Result<(), Fault> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Fault::unavailable("nobody answers there"));
+        }
         match self.world.chance(self.trouble.refused) {
             true => Err(Fault::unavailable("the store did not answer")),
             false => Ok(()),

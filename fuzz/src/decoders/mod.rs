@@ -4,6 +4,7 @@ use crate::Outcome;
 
 mod azure_listing;
 mod azure_refusal;
+mod bound;
 mod changed_areas;
 mod checkpoint;
 mod checkpoint_page;
@@ -28,6 +29,7 @@ mod sealed;
 mod slot;
 mod soap;
 mod store;
+mod store_entry;
 mod tokens;
 mod versions;
 mod vm_entry;
@@ -49,6 +51,7 @@ macro_rules! decoders {
 pub const DECODERS: &[Decoder] = decoders! {
     azure_listing
     azure_refusal
+    bound
     changed_areas
     checkpoint
     checkpoint_page
@@ -73,6 +76,7 @@ pub const DECODERS: &[Decoder] = decoders! {
     slot
     soap
     store
+    store_entry
     tokens
     versions
     vm_entry

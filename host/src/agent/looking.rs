@@ -149,7 +149,7 @@ impl Agent {
             let task = match walked.named(&vm.name).and_then(|found| enrolment(vm, found)) {
                 // Several names may mean one VM.
                 Ok(enrolment) if running.contains(&enrolment.id) => continue,
-                Ok(enrolment) => self.open_task(enrolment, plugin.clone(), failed).await,
+                Ok(enrolment) => self.open_task(enrolment, vm.stores.clone(), plugin.clone(), failed).await,
                 Err(fault) => Err(fault),
             };
             match task {

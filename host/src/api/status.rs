@@ -25,10 +25,29 @@ pub struct AgentStatus {
     /// Resident memory of the agent, in KiB; its highest value so far.
     pub memory_kib: u64,
     pub memory_peak_kib: u64,
+    /// The stores that segments are spread over, the home store first; none when there is only the home store.
+    pub stores: Vec<StoreStatus>,
     pub vms: Vec<VmStatus>,
     /// VMs that are wanted and not replicated yet: no source knows them, several fit, or their source cannot be asked.
     pub missing: Vec<Missing>,
     pub plugins: Vec<PluginStatus>,
+}
+
+/// A store that segments are spread over. Bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    pub name: String,
+    /// What pages call it; none while it is not bound.
+    pub number: Option<String>,
+    pub weight: u16,
+    /// A second, over the last ten.
+    pub rate: u64,
+    /// Since the agent was started.
+    pub taken: u64,
+    /// Why it is not there.
+    pub away: Option<String>,
+    /// Why it takes no segment for a while.
+    pub resting: Option<String>,
 }
 
 /// A plugin as it runs, with what it did since the agent was started.

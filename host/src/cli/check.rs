@@ -11,11 +11,14 @@ use crate::agent;
 use crate::api::sentences::{CHECKED_NEXT, CHECKED_SAFE};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, PluginConfig};
+use crate::cpu::Cpu;
 use crate::cutover::Cutover;
 use crate::files::Files;
 use crate::folder::Folder;
+use crate::log::bound;
 use crate::log::keys;
 use crate::log::sink::{CreateGuarantee, Sink};
+use crate::log::store::Log;
 use crate::model::{Extent, Fault, FaultKind, Severity, VmSummary};
 use crate::net::ProbeStep;
 use crate::pipeline::source::Source;
@@ -116,7 +119,13 @@ impl Walk {
             Ok(host) => host,
             Err(error) => return self.failed("plugin engine", &format!("{error:#}"), "Report this: the engine should always start."),
         };
-        self.sink(config, &host).await;
+        let home = self.home(config, &host).await;
+        for store in &config.stores {
+            self.further(&store.plugin, home.as_ref(), &host).await;
+        }
+        if let Some(home) = &home {
+            self.unconfigured(config, home).await;
+        }
         if config.role.sends() {
             for source in &config.sources {
                 self.source(config, source, &host).await;
@@ -150,34 +159,81 @@ impl Walk {
 
     // ---- the store ----
 
-    async fn sink(&mut self, config: &Config, host: &PluginHost) {
-        let plugin = match host.sink(&config.sink).await {
-            Ok(plugin) => plugin,
-            Err(refused) => return self.refused(&config.sink, &refused),
-        };
-        self.probed(&config.sink.name, plugin.probe().await);
-        if self.any_failed(&config.sink.name) {
-            return;
+    /// The home store, opened if there is one already.
+    async fn home(&mut self, config: &Config, host: &PluginHost) -> Option<Log> {
+        let plugin = self.sink(&config.sink, host).await?;
+        if self.has_failed("key") {
+            return None;
         }
-        let fix = "Check the access key or account, the secret file, and the name and policy of the bucket or container.";
-        let described = self.step(&format!("{}: describe", config.sink.name), fix, plugin.describe()).await;
-        if described.is_some_and(|described| described.create == CreateGuarantee::Advisory) {
-            self.note(
-                &format!("{}: fencing", config.sink.name),
-                "creates are only advisory here: two agents on one VM would not be told apart",
-            );
-        }
-        self.probe_object(&config.sink.name, &plugin).await;
-        if self.any_failed(&config.sink.name) || self.has_failed("key") {
-            return;
-        }
+        let mut home = None;
         let opened = async {
-            match keys::exists(&plugin).await? {
-                false => Ok("it is empty; the agent will begin it".to_owned()),
-                true => keys::open(&plugin, &agent::unlock(&config.key)?).await.map(|_| "the key opens it".to_owned()),
+            if !keys::exists(&*plugin).await? {
+                return Ok("it is empty; the agent will begin it".to_owned());
             }
+            let sealer = keys::open(&*plugin, &agent::unlock(&config.key)?).await?;
+            home = Some(Log::new(plugin.clone(), Arc::new(sealer), Random::from_system(), Cpu::Inline));
+            Ok("the key opens it".to_owned())
         };
         self.told(&format!("{}: store", config.sink.name), "Use the key file that this store was begun with.", opened).await;
+        home
+    }
+
+    /// A further store, and whether its place is what it should be.
+    async fn further(&mut self, store: &PluginConfig, home: Option<&Log>, host: &PluginHost) {
+        let Some(plugin) = self.sink(store, host).await else { return };
+        let examined = async {
+            let found = match home {
+                Some(home) => bound::examine(home, &store.name, &*plugin, None).await?,
+                // A home store that has yet to begin has bound nothing.
+                None => bound::found(&*plugin).await?,
+            };
+            Ok(match (found, home) {
+                (None, _) => "it is empty; a gateway will begin it".to_owned(),
+                (Some(bound), Some(_)) => format!("it is bound to the home store, as {}", bound.number()),
+                (Some(bound), None) => format!("it is bound to the home store {}, which could not be opened here", bound.home),
+            })
+        };
+        let fix = "Correct the place of this store, or restore what was there; nothing is begun in its stead.";
+        self.told(&format!("{}: store", store.name), fix, examined).await;
+    }
+
+    /// Stores that segments may stand in and that this configuration does not name.
+    async fn unconfigured(&mut self, config: &Config, home: &Log) {
+        let known = |name: &str| config.stores.iter().any(|store| store.plugin.name == name);
+        let registered = match bound::registered(home).await {
+            Ok(registered) => registered,
+            Err(fault) => return self.failed("further stores", &fault.to_string(), "Allow the agent to list and read the home store."),
+        };
+        for entry in registered.into_iter().filter_map(|(_, entry)| entry).filter(|entry| !known(&entry.name)) {
+            let what = format!("store {}", entry.name);
+            let message = "the home store knows it, and this configuration does not name it: segments in it cannot be read";
+            match config.role.receives() {
+                true => self.failed(&what, message, &format!("Add a [[store]] with name = \"{}\", as on the gateway.", entry.name)),
+                false => self.note(&what, message),
+            }
+        }
+    }
+
+    /// Tries all that a log wants of a store. None when something failed.
+    async fn sink(&mut self, sink: &PluginConfig, host: &PluginHost) -> Option<Arc<dyn Sink>> {
+        let plugin = match host.sink(sink).await {
+            Ok(plugin) => plugin,
+            Err(refused) => {
+                self.refused(sink, &refused);
+                return None;
+            }
+        };
+        self.probed(&sink.name, plugin.probe().await);
+        if self.any_failed(&sink.name) {
+            return None;
+        }
+        let fix = "Check the access key or account, the secret file, and the name and policy of the bucket or container.";
+        let described = self.step(&format!("{}: describe", sink.name), fix, plugin.describe()).await;
+        if described.is_some_and(|described| described.create == CreateGuarantee::Advisory) {
+            self.note(&format!("{}: fencing", sink.name), "creates are only advisory here: two agents on one VM would not be told apart");
+        }
+        self.probe_object(&sink.name, &plugin).await;
+        (!self.any_failed(&sink.name)).then(|| Arc::new(plugin) as Arc<dyn Sink>)
     }
 
     /// Writes, reads, lists and deletes an object of its own.
@@ -301,7 +357,7 @@ impl Walk {
 
     /// Any step of this plugin's.
     fn any_failed(&self, name: &str) -> bool {
-        self.steps.iter().any(|step| !step.ok && step.what.starts_with(name))
+        self.steps.iter().any(|step| !step.ok && step.what.split(": ").next() == Some(name))
     }
 
     async fn step<T>(&mut self, what: &str, fix: &str, trying: impl Future<Output = Result<T, Fault>>) -> Option<T> {

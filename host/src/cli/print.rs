@@ -60,6 +60,13 @@ pub fn table(status: &AgentStatus) -> String {
         line(format!("  ! {}", plain(&missing.message)));
         line(format!("    {} {}", missing.safe, missing.next));
     }
+    for store in &status.stores {
+        let trouble = store.away.as_ref().map(|why| format!("; away: {why}"));
+        let trouble = trouble.or_else(|| store.resting.as_ref().map(|why| format!("; rests: {why}"))).unwrap_or_default();
+        let number = store.number.as_deref().unwrap_or("not bound");
+        let (rate, taken) = (bytes(store.rate), bytes(store.taken));
+        line(format!("  store {:<14} weight {:<3} {rate}/s, {taken} taken ({number}){}", store.name, store.weight, plain(&trouble)));
+    }
     for plugin in &status.plugins {
         if let Some(refused) = &plugin.refused {
             line(match &plugin.version {

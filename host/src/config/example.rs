@@ -45,6 +45,17 @@ plugin = "storage-s3"
 secrets = { secret-key = "/etc/transload/s3.secret-key" }
 config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket = "transload", access-key = "AKIAEXAMPLE" }
 
+# weight = 1                  # beside [[store]] tables: of what they take together, this much
+
+# Further stores, for VMs that change more than one store takes: blocks are spread over all of them, by weight and by how fast each is. Everything
+# else stays in [sink]. A receiver apart needs the same tables, with the same names. They are bound to [sink] for good: keep them as long as it.
+# [[store]]
+# name = "second"
+# plugin = "storage-s3"
+# weight = 2
+# secrets = { secret-key = "/etc/transload/s3-second.secret-key" }
+# config = { endpoint = "https://s3-second.example.test", region = "eu-central-1", bucket = "transload-2", access-key = "AKIAEXAMPLE" }
+
 # ---- what moves names, addresses and traffic in a cutover; as many as there are -------------------------------------------------------
 # [[cutover]]
 # name = "dns"
@@ -79,6 +90,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 name = "db01"
 source = "vc1"
 # target-size-max = "4 TiB"   # refuse disks that the target could not take
+# stores = ["store"]          # where its blocks may go, by name: all stores if left out
 
 # ---- where replicas go ----------------------------------------------------------------------------------------------------------------
 [receiver]

@@ -9,6 +9,7 @@ mod limits;
 mod plugin;
 mod plugins;
 mod replication;
+mod stores;
 pub mod strict;
 pub mod units;
 mod wave;
@@ -24,6 +25,7 @@ pub use limits::Limits;
 pub use plugin::{Opened, PluginConfig, is_name};
 pub use plugins::ConfiguredPlugins;
 pub use replication::Replication;
+pub use stores::{StoreConfig, Weight};
 use units::Bytes;
 pub use wave::{Wave, WaveVm};
 
@@ -39,7 +41,11 @@ pub struct Config {
     /// What opens the data key of the store.
     pub key: KeyConfig,
     pub sources: Vec<PluginConfig>,
+    /// The home store.
     pub sink: PluginConfig,
+    pub home_weight: Weight,
+    /// Further stores, which take segments off the home store.
+    pub stores: Vec<StoreConfig>,
     /// What moves names, addresses and traffic.
     pub cutovers: Vec<PluginConfig>,
     pub replication: Replication,
@@ -105,6 +111,8 @@ pub struct VmConfig {
     /// Who begins the cycle that repairs a failed one. The agent, unless somebody wants to look first.
     #[serde(default)]
     pub repair: RepairConfig,
+    /// The stores that its segments may go to, by name; all of them when left out.
+    pub stores: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -169,6 +177,8 @@ struct ConfigText {
     #[serde(default)]
     source: Vec<PluginText>,
     sink: Option<PluginText>,
+    #[serde(default)]
+    store: Vec<PluginText>,
     #[serde(default)]
     cutover: Vec<PluginText>,
     #[serde(default)]
@@ -245,6 +255,7 @@ impl ConfigText {
             wrong.push("there is no [[source]]: a gateway needs one; with role = \"receiver\" none is needed".to_owned());
         }
         let vms = chosen_vms(self.vm, self.vms, &plugins.sources, &mut wrong);
+        stores::check_chosen(&vms, plugins.sink.as_ref(), &plugins.stores, &mut wrong);
         wrong.extend(self.replication.check());
         wrong.extend(self.limits.check());
         let receiver = self.receiver.map(|receiver| receiver.below(folder));
@@ -257,7 +268,7 @@ impl ConfigText {
             KeyConfig::File(path) => KeyConfig::File(folder.join(path)),
             KeyConfig::PassphraseFile(path) => KeyConfig::PassphraseFile(folder.join(path)),
         });
-        let ConfiguredPlugins { state, folder: plugins, role, sources, sink, cutovers } = plugins;
+        let ConfiguredPlugins { state, folder: plugins, role, sources, sink, home_weight, stores, cutovers } = plugins;
         match (sink, key) {
             (Some(sink), Some(key)) if wrong.is_empty() => Ok(Config {
                 state,
@@ -266,6 +277,8 @@ impl ConfigText {
                 key,
                 sources,
                 sink,
+                home_weight,
+                stores,
                 cutovers,
                 replication: self.replication,
                 limits: self.limits,
@@ -278,8 +291,8 @@ impl ConfigText {
 }
 
 fn chosen_vms(tables: Vec<VmConfig>, names: Vec<String>, sources: &[PluginConfig], wrong: &mut Vec<String>) -> Vec<VmConfig> {
-    let short =
-        names.into_iter().map(|name| VmConfig { name, source: String::new(), target_size_max: None, repair: RepairConfig::default() });
+    let repair = RepairConfig::default();
+    let short = names.into_iter().map(|name| VmConfig { name, source: String::new(), target_size_max: None, repair, stores: None });
     let mut vms: Vec<VmConfig> = tables.into_iter().chain(short).collect();
     let mut seen = BTreeSet::new();
     for vm in &mut vms {

@@ -1,4 +1,4 @@
-//! `[[source]]` and `[sink]`: which plugin runs, with which settings, secrets and endpoints.
+//! `[[source]]`, `[sink]`, `[[store]]` and `[[cutover]]`: which plugin runs, with which settings, secrets and endpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub(super) struct PluginText {
     config: toml::Table,
     #[serde(default)]
     endpoint: Vec<EndpointText>,
+    /// Of `[sink]` and `[[store]]` only.
+    pub(super) weight: Option<u16>,
 }
 
 /// One configured plugin. What it may reach follows from these values and its manifest.

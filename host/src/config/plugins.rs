@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::plugin::PluginText;
+use super::stores::{self, StoreConfig, Weight};
 use super::{Config, ConfigError, ConfigText, PluginConfig, Role, strict};
 
 #[derive(Debug, Clone)]
@@ -14,6 +15,9 @@ pub struct ConfiguredPlugins {
     pub role: Role,
     pub sources: Vec<PluginConfig>,
     pub sink: Option<PluginConfig>,
+    pub home_weight: Weight,
+    /// Further stores.
+    pub stores: Vec<StoreConfig>,
     pub cutovers: Vec<PluginConfig>,
 }
 
@@ -33,14 +37,19 @@ impl ConfiguredPlugins {
 
     pub(super) fn of(text: &mut ConfigText, folder: &Path, wrong: &mut Vec<String>) -> ConfiguredPlugins {
         let plugins = folder.join(&text.plugins);
+        let (home_weight, weights) = stores::weights(text, wrong);
         let mut checked = |kind: &str, texts: Vec<PluginText>| -> Vec<PluginConfig> {
             let checked = texts.into_iter().map(|text| text.check(kind, folder, &plugins));
             checked.filter_map(|plugin| plugin.map_err(|all| wrong.extend(all)).ok()).collect()
         };
         let sources = checked("source", std::mem::take(&mut text.source));
         let sink = checked("sink", text.sink.take().into_iter().collect()).pop();
+        let further = checked("store", std::mem::take(&mut text.store));
         let cutovers = checked("cutover", std::mem::take(&mut text.cutover));
-        for (kind, plugins) in [("sources", &sources), ("cutovers", &cutovers)] {
+        let all_stores = sink.iter().chain(&further).collect();
+        for (kind, plugins) in
+            [("sources", sources.iter().collect()), ("stores", all_stores), ("cutovers", cutovers.iter().collect::<Vec<_>>())]
+        {
             let mut names = BTreeSet::new();
             for plugin in plugins {
                 if !names.insert(&plugin.name) {
@@ -48,19 +57,29 @@ impl ConfiguredPlugins {
                 }
             }
         }
-        ConfiguredPlugins { state: folder.join(&text.state), folder: plugins, role: text.role, sources, sink, cutovers }
+        let stores = further.into_iter().zip(weights).map(|(plugin, weight)| StoreConfig { plugin, weight }).collect();
+        ConfiguredPlugins {
+            state: folder.join(&text.state),
+            folder: plugins,
+            role: text.role,
+            sources,
+            sink,
+            home_weight,
+            stores,
+            cutovers,
+        }
     }
 
     /// What runs here: a receiver apart reads from no source.
     pub fn used(&self) -> impl Iterator<Item = &PluginConfig> {
-        used(self.role, &self.sources, self.sink.as_ref(), &self.cutovers)
+        used(self.role, &self.sources, self.sink.as_ref(), &self.stores, &self.cutovers)
     }
 }
 
 impl Config {
     /// What runs here: a receiver apart reads from no source.
     pub fn used_plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        used(self.role, &self.sources, Some(&self.sink), &self.cutovers)
+        used(self.role, &self.sources, Some(&self.sink), &self.stores, &self.cutovers)
     }
 }
 
@@ -68,10 +87,11 @@ fn used<'a>(
     role: Role,
     sources: &'a [PluginConfig],
     sink: Option<&'a PluginConfig>,
+    stores: &'a [StoreConfig],
     cutovers: &'a [PluginConfig],
 ) -> impl Iterator<Item = &'a PluginConfig> {
     let sources = if role.sends() { sources } else { &[] };
-    sources.iter().chain(sink).chain(cutovers)
+    sources.iter().chain(sink).chain(stores.iter().map(|store| &store.plugin)).chain(cutovers)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn a_few_lines_are_enough_and_paths_count_from_the_file() {
     assert_eq!(config.sources[0].folder, Path::new("/usr/lib/transload/plugins/vmware-cbt"));
     assert_eq!(
         config.vms,
-        [VmConfig { name: "db01".into(), source: "vc1".into(), target_size_max: None, repair: RepairConfig::Automatic }]
+        [VmConfig { name: "db01".into(), source: "vc1".into(), target_size_max: None, repair: RepairConfig::Automatic, stores: None }]
     );
     assert_eq!(config.sink.name, "storage-s3");
     assert_eq!(config.replication, Replication::default());

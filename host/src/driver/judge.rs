@@ -13,7 +13,7 @@ use crate::log::layout;
 use crate::log::news::Listener;
 use crate::log::store::{Log, Objects};
 use crate::model::commit::{AppliedDisk, Commit, FORMAT, Mode, PointRef, Receipt, RejectCode, Rejection, Sha, Verdict};
-use crate::model::{CycleNumber, Epoch, Fault, FaultKind, VmId};
+use crate::model::{CycleNumber, Epoch, Fault, FaultKind, StoreNumber, VmId};
 use crate::policy::reaction::pause;
 use crate::policy::replica::{Replica, ReplicaFact, ReplicaState};
 use crate::policy::verdict;
@@ -204,7 +204,7 @@ impl ReplicaTask {
     /// says so.
     async fn refuse_unreadable(&mut self, cycle: CycleNumber, fault: Fault) -> Result<(), Fault> {
         tracing::warn!(vm = %self.vm, %cycle, message = %fault.message, "a commit that does not open is rejected");
-        let sealed = self.receiver.log.get(&layout::commit(&self.vm, cycle), None).await?;
+        let sealed = self.receiver.log.get(StoreNumber::HOME, &layout::commit(&self.vm, cycle), None).await?;
         let rejection = Rejection { code: RejectCode::Damaged, message: fault.message, bad_blocks: Vec::new() };
         self.answer(PointRef { cycle, hash: Sha::of(&sealed) }, Verdict::Rejected(rejection)).await?;
         self.ledger.record(vec![ReplicaFact::Unreadable { cycle }]).await

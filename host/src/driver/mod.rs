@@ -19,4 +19,6 @@ mod perform;
 pub mod relay;
 pub mod replicas;
 pub mod retry;
+pub mod spreading;
 pub mod store;
+pub mod stores;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cpu::Cpu;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::keys::{self, Unlock};
-use crate::log::layout::hex;
+use crate::log::layout::{self, hex};
 use crate::log::sink::Sink;
 use crate::log::store::Log;
 use crate::model::Fault;
@@ -54,6 +54,11 @@ pub async fn open(
     let sealer = match (exists, &pin.state().store) {
         (true, _) => keys::open(&*sink, unlock).await?,
         (false, None) if !expected.is_empty() => return Err(expected::no_store()),
+        (false, None) if sink.head(layout::BOUND).await?.is_some() => {
+            return Err(Fault::conflict(
+                "the place configured as [sink] is a further store of another one (it holds bound.json): are two stores swapped? Nothing was begun",
+            ));
+        }
         (false, None) => keys::begin(&*sink, unlock, &random).await?,
         (false, Some(store)) => {
             return Err(Fault::not_found(format!(

@@ -199,8 +199,8 @@ impl Fetcher {
         }
         let reads = wanted.into_iter().flat_map(|(segment, extents)| join(extents).into_iter().map(move |extent| (segment, extent)));
         let reads = reads.map(|(segment, extent)| {
-            let key = self.place.folder(segment).segment(segment.number, segment.random);
-            async move { ((segment, extent), self.objects.get(&key, Some(extent)).await) }
+            let key = segment.key(&self.place.vm, &self.place.disk);
+            async move { ((segment, extent), self.objects.get(segment.store, &key, Some(extent)).await) }
         });
         SealedPieces(stream::iter(reads.collect::<Vec<_>>()).buffered(READS_AT_ONCE).collect().await)
     }

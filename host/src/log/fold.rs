@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{CellMask, CycleNumber, Digest, DiskId, DiskSize, Fault, SectorBitmap, VmId};
+use crate::model::{CellMask, CycleNumber, Digest, DiskId, DiskSize, Fault, SectorBitmap, StoreNumber, VmId};
 
 use super::layout::{self, AttemptFolder};
 use super::page::{self, BlockEntry, Body, Entry, ManifestPage, PageKind};
@@ -143,7 +143,7 @@ impl LayerCursor {
         if number >= count {
             return Err(Fault::corrupt(format!("the pages before {key} do not cover their blocks")));
         }
-        let bytes = sealer.open_object(role, &key, &objects.get(&key, None).await?)?;
+        let bytes = sealer.open_object(role, &key, &objects.get(StoreNumber::HOME, &key, None).await?)?;
         self.digest.update(Sha::of(&bytes).0);
         let page = page::decode(&bytes, self.size, kind)?;
         if page.from_block != self.reached || page.to_block > self.to_block() {

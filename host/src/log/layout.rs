@@ -3,6 +3,7 @@
 //! ```text
 //!   store.json                                             format version, store id
 //!   keys/<key-id>/<slot>                                   the data key, wrapped
+//!   stores/<number>                                        a further store, in which segments may stand
 //!   vms/<vm>                                               a VM that replicates into this store
 //!   vm/<vm>/owner/<epoch>                                  which agent owns the VM
 //!   vm/<vm>/<cycle>.<attempt>/<disk>/planned-<part>        the source's bitmap, before the first read
@@ -13,20 +14,37 @@
 //!   vm/<vm>/receipt/<cycle>.<copy>                         the verdict; a further copy only where an earlier one does not open
 //!   vm/<vm>/checkpoint/<cycle>/<disk>/page-<n>, done       a full map
 //!   cmd/<n>, reply/<n>                                     commands between roles that meet only here
+//!
+//!   bound.json                                             in a further store: which one it is, and of which home
+//!   vm/<vm>/<cycle>.<attempt>/<disk>/seg-<n>-<random>      and there is nothing else in it
 //! ```
 //!
 //! Numbers have a fixed width, so that the order of keys is the order of time.
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Attempt, CycleNumber, DiskId, Epoch, VmId};
+use crate::model::{Attempt, CycleNumber, DiskId, Epoch, StoreNumber, VmId};
 
 pub const STORE: &str = "store.json";
+/// In a further store, in place of `STORE`.
+pub const BOUND: &str = "bound.json";
+pub const STORES: &str = "stores/";
 pub const VMS: &str = "vms/";
 pub const COMMANDS: &str = "cmd/";
 
 pub fn key_slot(key_id: &[u8; 16], slot: &str) -> String {
     format!("keys/{}/{slot}", hex(key_id))
+}
+
+pub fn store_entry(store: StoreNumber) -> String {
+    format!("{STORES}{store}")
+}
+
+/// The further store that an entry of the home store is about. A key of another form is somebody else's.
+pub fn store_of(key: &str) -> Option<StoreNumber> {
+    let digits = key.strip_prefix(STORES)?;
+    let ours = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    u32::from_str_radix(digits, 16).ok().filter(|_| ours).map(StoreNumber).filter(|store| !store.is_home())
 }
 
 pub fn vm_entry(vm: &VmId) -> String {

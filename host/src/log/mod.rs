@@ -6,6 +6,7 @@
 //!   read:   receipt, commit ─▶ chain ─▶ fold ─▶ fetch                what is read is verified, block by block
 //! ```
 
+pub mod bound;
 pub mod chain;
 pub mod checkpoint;
 pub mod cipher;
@@ -26,4 +27,5 @@ pub mod seal;
 pub mod sink;
 pub mod squeeze;
 pub mod store;
+pub mod stores;
 pub mod table;

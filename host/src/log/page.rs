@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   page    = "TLP1" ‖ from block u64 ‖ to block u64 ‖ segment count u16 ‖ segment* ‖ entry count u32 ‖ entry*
-//!   segment = cycle u64 ‖ attempt u32 ‖ number u32 ‖ random u64
+//!   segment = cycle u64 ‖ attempt u32 ‖ number u32 ‖ random u64 ‖ store u32     store 0 is the home store
 //!   entry   = 0 ‖ block u64 ‖ data u16 ‖ zero u16 ‖ same u16 ‖ [body, if data is not empty] ‖ digest*     one block
 //!           | 1 ‖ block u64 ‖ count u64                              so many whole blocks of zeros
 //!           | 2 ‖ block u64 ‖ count u64                              the same, and they are zeros at the base already
@@ -14,9 +14,12 @@
 //! the pages that exist are the progress of a copy. A checkpoint uses the same form and may hold several entries for one block, as
 //! its cells come from several cycles.
 
-use crate::model::{Attempt, CellMask, CycleNumber, Digest, DiskSize, Fault};
+use std::collections::BTreeSet;
+
+use crate::model::{Attempt, CellMask, CycleNumber, Digest, DiskId, DiskSize, Fault, StoreNumber, VmId};
 
 use super::codec::{Reader, Writer};
+use super::layout::AttemptFolder;
 
 const MAGIC: &[u8; 4] = b"TLP1";
 pub const ENTRIES_MAX: usize = 65_536;
@@ -52,6 +55,14 @@ pub struct SegmentName {
     pub attempt: Attempt,
     pub number: u32,
     pub random: u64,
+    pub store: StoreNumber,
+}
+
+impl SegmentName {
+    /// Where it stands in its store.
+    pub fn key(&self, vm: &VmId, disk: &DiskId) -> String {
+        AttemptFolder::new(vm, self.cycle, self.attempt, disk).segment(self.number, self.random)
+    }
 }
 
 /// Where a sealed block stands.
@@ -124,6 +135,17 @@ pub struct ManifestPage {
     pub entries: Vec<Entry>,
 }
 
+impl ManifestPage {
+    /// The segments that it names, each once: what must not be deleted while the page counts.
+    pub fn segments(&self) -> BTreeSet<SegmentName> {
+        let bodies = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Block(entry) => entry.body,
+            Entry::Zeros { .. } | Entry::SameZeros { .. } => None,
+        });
+        bodies.map(|body| body.segment).collect()
+    }
+}
+
 /// Whether a block may have more than one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageKind {
@@ -147,6 +169,7 @@ pub fn encode(page: &ManifestPage) -> Vec<u8> {
         writer.u32(segment.attempt.0);
         writer.u32(segment.number);
         writer.u64(segment.random);
+        writer.u32(segment.store.0);
     }
     writer.u32(page.entries.len() as u32);
     writer.bytes(&entries.0);
@@ -206,6 +229,7 @@ pub fn decode(bytes: &[u8], size: DiskSize, kind: PageKind) -> Result<ManifestPa
             attempt: Attempt(reader.u32()?),
             number: reader.u32()?,
             random: reader.u64()?,
+            store: StoreNumber(reader.u32()?),
         });
     }
     let count = reader.u32()? as usize;
@@ -320,7 +344,7 @@ mod tests {
     use super::*;
 
     fn segment(number: u32) -> SegmentName {
-        SegmentName { cycle: CycleNumber(3), attempt: Attempt(1), number, random: 7 }
+        SegmentName { cycle: CycleNumber(3), attempt: Attempt(1), number, random: 7, store: StoreNumber(number) }
     }
 
     fn size() -> DiskSize {

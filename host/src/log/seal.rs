@@ -139,6 +139,7 @@ pub enum Role {
     Spool,
     Vm,
     Initial,
+    Further,
 }
 
 impl Role {
@@ -156,6 +157,7 @@ impl Role {
             Role::Spool => 10,
             Role::Vm => 11,
             Role::Initial => 12,
+            Role::Further => 14,
         }
     }
 }

@@ -9,30 +9,36 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::cpu::Cpu;
-use crate::model::{CycleNumber, DiskSize, Epoch, Extent, Fault, FaultKind, SectorBitmap, VmId};
+use crate::model::{CycleNumber, DiskSize, Epoch, Extent, Fault, FaultKind, SectorBitmap, StoreNumber, VmId};
 use crate::random::Random;
 
 use super::layout::{self, AttemptFolder};
 use super::news::News;
+use super::page::SegmentName;
 use super::planned;
 use super::registry::VmEntry;
 use super::seal::{Role, Sealed, Sealer};
 use super::sink::{Entry, Sink};
+use super::stores::{Placing, Stores, Tries};
 use crate::model::commit::{Commit, PointRef, Receipt, Sha};
 
 /// Names that are tried for a receipt. Whoever fills them all can write to the store at will, and only delays.
 const RECEIPT_COPIES_MAX: u32 = 16;
+/// Names that are tried for a segment.
+const NAMES_MAX: u32 = 4;
 
-/// Where sealed objects are read from: the store, or a spool of objects that were verified once.
+/// Where sealed objects are read from: the stores, or a spool of objects that were verified once.
 #[async_trait]
 pub trait Objects: Send + Sync {
-    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault>;
+    async fn get(&self, store: StoreNumber, key: &str, range: Option<Extent>) -> Result<Bytes, Fault>;
 }
 
-/// One store, opened with its key.
+/// One home store, opened with its key, and the further stores that are bound to it.
 #[derive(Clone)]
 pub struct Log {
     sink: Arc<dyn Sink>,
+    stores: Stores,
+    placing: Option<Arc<dyn Placing>>,
     sealer: Arc<Sealer>,
     random: Random,
     cpu: Cpu,
@@ -41,16 +47,42 @@ pub struct Log {
 
 #[async_trait]
 impl Objects for Log {
-    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
-        self.sink.get(key, range).await
+    async fn get(&self, store: StoreNumber, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+        match store.is_home() {
+            true => self.sink.get(key, range).await,
+            false => self.stores.get(self, store, key, range).await,
+        }
     }
 }
 
 impl Log {
     pub fn new(sink: Arc<dyn Sink>, sealer: Arc<Sealer>, random: Random, cpu: Cpu) -> Log {
-        Log { sink, sealer, random, cpu, news: News::default() }
+        Log { sink, stores: Stores::default(), placing: None, sealer, random, cpu, news: News::default() }
     }
 
+    /// The same log with its further stores.
+    pub fn with_stores(self, stores: Stores) -> Log {
+        Log { stores, ..self }
+    }
+
+    /// The same log, with somebody who says where segments go.
+    pub fn placed_by(self, placing: Arc<dyn Placing>) -> Log {
+        Log { placing: Some(placing), ..self }
+    }
+
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Where segments of a store are put, listed and deleted. `unavailable`, with its name, when that store is away or not configured.
+    pub async fn sink_of(&self, store: StoreNumber) -> Result<&Arc<dyn Sink>, Fault> {
+        match store.is_home() {
+            true => Ok(&self.sink),
+            false => self.stores.sink(self, store, Tries::All).await,
+        }
+    }
+
+    /// The home store's, where everything but the segments of further stores stands.
     pub fn sink(&self) -> &Arc<dyn Sink> {
         &self.sink
     }
@@ -84,11 +116,44 @@ impl Log {
         }
     }
 
-    /// Creates a segment, whose blocks are sealed one by one. Its random name makes another one at the same key a bug or an attack.
-    pub async fn create_segment(&self, key: &str, sealed: &Sealed) -> Result<(), Fault> {
-        match self.sink.put(key, sealed.clone()).await {
+    /// Stores a segment of an attempt: where `Placing` says, or in the home store. Answers the name under which it stands, which is another one
+    /// when this name, or the store in it, did not do. When this returns, the segment is durable.
+    pub async fn store_segment(&self, name: SegmentName, folder: &AttemptFolder, sealed: &Sealed) -> Result<SegmentName, Fault> {
+        match &self.placing {
+            None => self.put_segment(name, folder, sealed, Tries::All).await,
+            Some(placing) => placing.place(self, name, folder, sealed).await,
+        }
+    }
+
+    /// Puts a segment into the store in its name.
+    pub async fn put_segment(
+        &self,
+        mut name: SegmentName,
+        folder: &AttemptFolder,
+        sealed: &Sealed,
+        tries: Tries,
+    ) -> Result<SegmentName, Fault> {
+        for names in 1.. {
+            match self.create_segment(name.store, &folder.segment(name.number, name.random), sealed, tries).await {
+                Ok(()) => return Ok(name),
+                // Something else stands there: damaged on its way, or somebody else's. The name means nothing, so another one will do.
+                Err(fault) if fault.kind == FaultKind::Conflict && names < NAMES_MAX => name.random = self.random.number(),
+                Err(fault) => return Err(fault),
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Its random name makes another one at the same key a bug or an attack.
+    async fn create_segment(&self, store: StoreNumber, key: &str, sealed: &Sealed, tries: Tries) -> Result<(), Fault> {
+        let sink = match (store.is_home(), tries) {
+            (true, Tries::All) => &self.sink,
+            (true, Tries::One) => self.stores.quick_home().unwrap_or(&self.sink),
+            (false, tries) => self.stores.sink(self, store, tries).await?,
+        };
+        match sink.put(key, sealed.clone()).await {
             Err(fault) if fault.kind == FaultKind::Conflict => {
-                let existing = self.sink.get(key, None).await?;
+                let existing = sink.get(key, None).await?;
                 if existing == sealed.whole() {
                     Ok(())
                 } else {
@@ -106,16 +171,12 @@ impl Log {
 
     /// Every object below a prefix. For prefixes that hold few objects: commits, owners, pages of one attempt.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Fault> {
-        let mut all = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = self.sink.entries(prefix, cursor).await?;
-            all.extend(page.entries);
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(all),
-            }
-        }
+        list_all(&*self.sink, prefix).await
+    }
+
+    /// The same in any store. In a further one there are segments only.
+    pub async fn list_in(&self, store: StoreNumber, prefix: &str) -> Result<Vec<Entry>, Fault> {
+        list_all(&**self.sink_of(store).await?, prefix).await
     }
 
     /// Whether anything stands below a prefix. A page may be empty and still be followed by another.
@@ -213,6 +274,19 @@ impl Log {
             return Err(Fault::corrupt("a planned bitmap is not the one that was named"));
         }
         Ok(bitmap)
+    }
+}
+
+async fn list_all(sink: &dyn Sink, prefix: &str) -> Result<Vec<Entry>, Fault> {
+    let mut all = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = sink.entries(prefix, cursor).await?;
+        all.extend(page.entries);
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(all),
+        }
     }
 }
 

@@ -83,6 +83,26 @@ number_type! {
     Epoch, u64
 }
 
+/// Which store holds a segment: the home store, or a further one that is bound to it, by the first four bytes of that store's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoreNumber(pub u32);
+
+impl StoreNumber {
+    /// Everything but segments stands here always.
+    pub const HOME: StoreNumber = StoreNumber(0);
+
+    pub fn is_home(self) -> bool {
+        self == StoreNumber::HOME
+    }
+}
+
+impl fmt::Display for StoreNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 impl CycleNumber {
     pub fn next(self) -> CycleNumber {
         CycleNumber(self.0 + 1)

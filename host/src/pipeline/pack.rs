@@ -8,7 +8,7 @@ use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
 use crate::log::seal::{Sealed, SealedBlock};
 use crate::log::store::Log;
 use crate::model::commit::Sha;
-use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, FaultKind};
+use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, StoreNumber};
 
 use super::encode::EncodedBlock;
 use super::limits::CopyLimits;
@@ -30,8 +30,6 @@ pub struct StoredSegment {
 }
 
 pub struct Packer {
-    cycle: CycleNumber,
-    attempt: Attempt,
     next_number: u32,
     name: SegmentName,
     filled: u64,
@@ -41,8 +39,8 @@ pub struct Packer {
 
 impl Packer {
     pub fn new(cycle: CycleNumber, attempt: Attempt, first_number: u32, random: u64) -> Packer {
-        let name = SegmentName { cycle, attempt, number: first_number, random };
-        Packer { cycle, attempt, next_number: first_number + 1, name, filled: 0, blocks: Vec::new(), entries: Vec::new() }
+        let name = SegmentName { cycle, attempt, number: first_number, random, store: StoreNumber::HOME };
+        Packer { next_number: first_number + 1, name, filled: 0, blocks: Vec::new(), entries: Vec::new() }
     }
 
     /// Takes a block; answers a segment when this block does not fit any more. Blocks without data only leave an entry.
@@ -73,7 +71,7 @@ impl Packer {
     fn take(&mut self, to_block: u64, random: impl FnOnce() -> u64) -> FullSegment {
         let name = (!self.blocks.is_empty()).then_some(self.name);
         if name.is_some() {
-            self.name = SegmentName { cycle: self.cycle, attempt: self.attempt, number: self.next_number, random: random() };
+            self.name = SegmentName { number: self.next_number, random: random(), ..self.name };
             self.next_number += 1;
         }
         self.filled = 0;
@@ -108,24 +106,14 @@ fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
 /// Puts a segment. When this returns, the segment is durable.
 pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log) -> Result<StoredSegment, Fault> {
     let FullSegment { name, blocks, mut entries, to_block } = segment;
-    let Some(mut name) = name else { return Ok(StoredSegment { entries, to_block, sealed_bytes: 0 }) };
+    let Some(name) = name else { return Ok(StoredSegment { entries, to_block, sealed_bytes: 0 }) };
     let sealed = Sealed::segment(blocks);
-    for tries in 1.. {
-        match log.create_segment(&folder.segment(name.number, name.random), &sealed).await {
-            Ok(()) => return Ok(StoredSegment { entries, to_block, sealed_bytes: sealed.len() as u64 }),
-            // Something else stands there: damaged on its way, or somebody else's. The name means nothing, so another one will do.
-            Err(fault) if fault.kind == FaultKind::Conflict && tries < NAMES_MAX => {
-                name.random = log.random().number();
-                rename(&mut entries, name);
-            }
-            Err(fault) => return Err(fault),
-        }
+    let stands_as = log.store_segment(name, &folder, &sealed).await?;
+    if stands_as != name {
+        rename(&mut entries, stands_as);
     }
-    unreachable!("the last try returns")
+    Ok(StoredSegment { entries, to_block, sealed_bytes: sealed.len() as u64 })
 }
-
-/// Names that are tried for a segment.
-const NAMES_MAX: u32 = 4;
 
 /// All bodies among the entries of one segment stand in it.
 fn rename(entries: &mut [Entry], name: SegmentName) {

@@ -6,6 +6,7 @@ pub mod interval;
 pub mod mode;
 pub mod reaction;
 pub mod replica;
+pub mod spread;
 pub mod verdict;
 pub mod vm;
 pub mod waiting;

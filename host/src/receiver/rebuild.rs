@@ -91,9 +91,14 @@ pub async fn compare(log: &Log, chain: &Chain, disk: &DiskId, file: &dyn DiskFil
                 next += 1;
             }
             next += 1;
-            let Ok(block) = block else {
-                note(&mut compared.unreadable_blocks, number);
-                continue;
+            let block = match block {
+                Ok(block) => block,
+                // Its store is away: that says nothing about the block.
+                Err((_, fault)) if fault.kind.passes() => return Err(fault),
+                Err(_) => {
+                    note(&mut compared.unreadable_blocks, number);
+                    continue;
+                }
             };
             let extent = size.block(number);
             let held = &mut held[..extent.length as usize];

@@ -11,20 +11,20 @@ use bytes::Bytes;
 use crate::files::Files;
 use crate::log::layout;
 use crate::log::store::Objects;
-use crate::model::{Extent, Fault};
+use crate::model::{Extent, Fault, StoreNumber};
 
 /// Space that is left alone.
 const RESERVE_BYTES: u64 = 256 << 20;
 
 pub struct Spool {
-    store: Arc<dyn Objects>,
+    stores: Arc<dyn Objects>,
     files: Arc<dyn Files>,
     folder: String,
 }
 
 impl Spool {
-    pub fn new(store: Arc<dyn Objects>, files: Arc<dyn Files>, folder: String) -> Spool {
-        Spool { store, files, folder }
+    pub fn new(stores: Arc<dyn Objects>, files: Arc<dyn Files>, folder: String) -> Spool {
+        Spool { stores, files, folder }
     }
 
     pub async fn clear(&self) -> Result<(), Fault> {
@@ -39,7 +39,7 @@ impl Spool {
 
 #[async_trait]
 impl Objects for Spool {
-    async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
+    async fn get(&self, store: StoreNumber, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
         let place = self.place(key, range);
         if let Ok(bytes) = self.files.read_whole(&place).await {
             let whole = range.is_none_or(|range| range.length == bytes.len() as u64);
@@ -47,7 +47,7 @@ impl Objects for Spool {
                 return Ok(bytes.into());
             }
         }
-        let bytes = self.store.get(key, range).await?;
+        let bytes = self.stores.get(store, key, range).await?;
         let fits = self.files.free().await.is_ok_and(|free| free > RESERVE_BYTES + bytes.len() as u64);
         if fits && self.files.write_whole(&place, &bytes).await.is_err() {
             tracing::debug!(key, "the spool could not keep an object; it will be read from the store again");

@@ -56,15 +56,7 @@ impl Azurite {
 
     /// An agent whose store is this emulator.
     pub fn setup(&self, site: &Site, vms: &[&str]) -> Setup {
-        let (account, key) = ACCOUNTS[0];
-        let key = secret_file(&site.folder().join("azure.account-key"), key);
-        let url = &self.url;
-        let sink = format!(
-            "[sink]\nname = \"store\"\nplugin = \"storage-azure\"\nsecrets = {{ account-key = {key:?} }}\n\
-             config = {{ endpoint = \"{url}\", account = \"{account}\", container = \"{CONTAINER}\", prefix = \"site a\", addressing = \"path\" }}\n\
-             [[sink.endpoint]]\norigin = \"{url}\"\nplaintext = true\n"
-        );
-        Setup { sink, ..site.setup(vms) }
+        Setup { sink: self.table("[sink]", "[[sink.endpoint]]", "store", site), ..site.setup(vms) }
     }
 
     /// An agent whose store is one of the accounts, at an address of the account's own, as Azure gives them: ACCOUNT, or ACCOUNT-secondary.
@@ -81,22 +73,45 @@ impl Azurite {
         Setup { sink, ..site.setup(&[]).beside(&format!("{account}{address}-{}", key.file_stem().unwrap_or_default().display())) }
     }
 
-    /// Signed by hand: this is an opinion of its own. Azurite does not look at the date.
+    /// A table that names this emulator as a store.
+    pub fn table(&self, table: &str, endpoint: &str, name: &str, site: &Site) -> String {
+        let key = secret_file(&site.folder().join("azure.account-key"), ACCOUNTS[0].1);
+        let (url, account) = (&self.url, ACCOUNTS[0].0);
+        format!(
+            "{table}\nname = \"{name}\"\nplugin = \"storage-azure\"\nsecrets = {{ account-key = {key:?} }}\n\
+             config = {{ endpoint = \"{url}\", account = \"{account}\", container = \"{CONTAINER}\", prefix = \"site a\", addressing = \"path\" }}\n\
+             {endpoint}\norigin = \"{url}\"\nplaintext = true\n"
+        )
+    }
+
     fn make_container(&self, account: &str, key: &str) {
+        let answer = self.ask((account, key), "PUT", "restype=container", "restype:container");
+        assert!(answer.starts_with("HTTP/1.1 201"), "the container is made: {answer}");
+    }
+
+    /// How many blobs have this in their names.
+    pub fn count(&self, part: &str) -> usize {
+        let answer = self.ask(ACCOUNTS[0], "GET", "restype=container&comp=list", "comp:list\nrestype:container");
+        assert!(answer.starts_with("HTTP/1.1 200"), "the container is listed: {answer}");
+        answer.split("<Name>").skip(1).filter(|rest| rest.split("</Name>").next().is_some_and(|name| name.contains(part))).count()
+    }
+
+    /// A request for the container, signed by hand: this is an opinion of its own. Azurite does not look at the date.
+    fn ask(&self, (account, key): (&str, &str), method: &str, query: &str, parameters: &str) -> String {
         let (date, version) = ("Sun, 30 Aug 2015 12:36:00 GMT", "2021-12-02");
         let own = format!("x-ms-date:{date}\nx-ms-version:{version}");
-        let to_sign = format!("PUT\n\n\n\n\n\n\n\n\n\n\n\n{own}\n/{account}/{account}/{CONTAINER}\nrestype:container");
+        let to_sign = format!("{method}\n\n\n\n\n\n\n\n\n\n\n\n{own}\n/{account}/{account}/{CONTAINER}\n{parameters}");
         let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(key).expect("it is base64")).expect("any length will do");
         mac.update(to_sign.as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let authority = self.url.trim_start_matches("http://");
         let request = format!(
-            "PUT /{account}/{CONTAINER}?restype=container HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\
+            "{method} /{account}/{CONTAINER}?{query} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\
              x-ms-date: {date}\r\nx-ms-version: {version}\r\nAuthorization: SharedKey {account}:{signature}\r\n\r\n"
         );
         let mut stream = TcpStream::connect(authority).expect("it listens");
         let mut answer = String::new();
         stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 201"), "the container is made: {answer}");
+        answer
     }
 }

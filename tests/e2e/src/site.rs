@@ -125,9 +125,22 @@ impl Site {
 
 /// A `[sink]` on any S3 server. `reached`: what the endpoint says of trust or plaintext.
 pub fn s3_sink(url: &str, bucket: &str, access_key: &str, secret_key: &Path, reached: &str) -> String {
+    s3_table("[sink]\nname = \"store\"", "sink", url, (bucket, access_key, secret_key), reached)
+}
+
+/// A `[[store]]` at another lab, beside the site's own.
+pub fn second_store(site: &Site, name: &str, weight: u16, second: &Lab) -> String {
+    let (s3, ca) = (second.s3(), site.folder().join(format!("{name}-ca.pem")));
+    std::fs::write(&ca, second.authority_pem()).expect("the site can be written");
+    let secret_key = secret_file(&site.folder().join(format!("{name}.secret-key")), s3.secret_key());
+    let head = format!("[[store]]\nname = \"{name}\"\nweight = {weight}");
+    s3_table(&head, "store", &s3.url(), (s3.bucket(), s3.access_key(), &secret_key), &format!("trust = {{ ca-file = {ca:?} }}"))
+}
+
+fn s3_table(head: &str, table: &str, url: &str, (bucket, access_key, secret_key): (&str, &str, &Path), reached: &str) -> String {
     format!(
-        "[sink]\nname = \"store\"\nplugin = \"storage-s3\"\nsecrets = {{ secret-key = {secret_key:?} }}\n\
+        "{head}\nplugin = \"storage-s3\"\nsecrets = {{ secret-key = {secret_key:?} }}\n\
          config = {{ endpoint = \"{url}\", region = \"us-east-1\", bucket = \"{bucket}\", access-key = \"{access_key}\" }}\n\
-         [[sink.endpoint]]\norigin = \"{url}\"\n{reached}\n"
+         [[{table}.endpoint]]\norigin = \"{url}\"\n{reached}\n"
     )
 }

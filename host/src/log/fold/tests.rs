@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::log::page::{BlockEntry, Encoding, SegmentName};
 use crate::log::seal::DataKey;
 use crate::model::commit::Mode;
-use crate::model::{Attempt, BLOCK, Extent, FaultKind};
+use crate::model::{Attempt, BLOCK, Extent, FaultKind, StoreNumber};
 use crate::random::Random;
 
 use super::*;
@@ -21,7 +21,7 @@ struct Pages {
 
 #[async_trait]
 impl Objects for Pages {
-    async fn get(&self, key: &str, _range: Option<Extent>) -> Result<Bytes, Fault> {
+    async fn get(&self, _store: StoreNumber, key: &str, _range: Option<Extent>) -> Result<Bytes, Fault> {
         self.objects.get(key).cloned().ok_or_else(|| Fault::not_found(format!("there is no {key}")))
     }
 }
@@ -76,7 +76,7 @@ fn disk_commit(layers: Vec<Layer>) -> DiskCommit {
 }
 
 fn body(cycle: u64, cells: u16) -> Body {
-    let segment = SegmentName { cycle: CycleNumber(cycle), attempt: Attempt(1), number: 0, random: 0 };
+    let segment = SegmentName { cycle: CycleNumber(cycle), attempt: Attempt(1), number: 0, random: 0, store: StoreNumber::HOME };
     Body { segment, offset: 0, length: 100, encoding: Encoding::Raw, cells: CellMask(cells) }
 }
 

@@ -17,6 +17,7 @@ mod restore;
 mod sdk;
 mod secrets;
 mod sentences;
+mod spread;
 mod stopping;
 mod stores;
 mod tamper;
