@@ -58,6 +58,8 @@ struct State {
     next_token: u64,
     frozen: BTreeMap<(DiskId, Marker), Vec<u8>>,
     bytes_read: u64,
+    /// Free bytes of the datastore, of 2 TiB.
+    free: u64,
     fault: Option<SourceFault>,
 }
 
@@ -95,6 +97,7 @@ impl MemorySource {
             next_token: 1,
             frozen: BTreeMap::new(),
             bytes_read: 0,
+            free: 1 << 40,
             fault: None,
         };
         MemorySource { world, trouble, state: Arc::new(Mutex::new(state)) }
@@ -186,6 +189,11 @@ impl MemorySource {
 
     pub fn lose_snapshots(&self) {
         self.with(|state| state.snapshots.clear());
+    }
+
+    /// So much is free on the datastore, which has 2 TiB.
+    pub fn set_free(&self, bytes: u64) {
+        self.with(|state| state.free = bytes);
     }
 
     pub fn power_on(&self) {
@@ -295,7 +303,13 @@ impl Source for MemorySource {
 
     async fn placement(&self, _vm: &VmRef) -> Result<Placement, Fault> {
         let disks = self.disk_ids().into_iter().map(|disk| DiskHome { disk, datastore: Some("store".to_owned()) }).collect();
-        let store = Datastore { id: "store".to_owned(), name: "store".to_owned(), free: 1 << 40, capacity: 1 << 41, snapshot_bytes: 0 };
+        let store = Datastore {
+            id: "store".to_owned(),
+            name: "store".to_owned(),
+            free: self.with(|state| state.free),
+            capacity: 1 << 41,
+            snapshot_bytes: 0,
+        };
         Ok(Placement { host: "host".to_owned(), datastores: vec![store], disks })
     }
 

@@ -27,19 +27,11 @@ async fn a_fleet_of_300_is_replicated_under_its_limits_and_the_301st_waits_by_na
     let agent = Agent::start(&setup).await;
 
     let mut named: Vec<String> = Vec::new();
-    let vms = loop {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let vms = agent.status()["vms"].as_array().expect("the status lists VMs").clone();
-        for vm in vms.iter().filter(|vm| !vm["waiting"].is_null()) {
-            named.push(text(&vm["state"]).to_owned());
-        }
-        let ready = vms.iter().filter(|vm| vm["point"]["cycle"].as_u64() >= Some(2) && vm["cycle"].is_null()).count();
-        if ready >= VMS_MAX {
-            break vms;
-        }
-        let shown = || vms.iter().map(|vm| format!("{}: {}", text(&vm["name"]), text(&vm["state"]))).collect::<Vec<_>>().join("\n");
-        assert!(began.elapsed().as_secs() < patience, "{ready} are ready after {:?}:\n{}", began.elapsed(), shown());
-    };
+    // Killed in the middle: what was open counts and goes on first, and no limit is exceeded afterwards either.
+    until(&agent, VMS_MAX / 5, began, patience, &mut named).await;
+    agent.kill();
+    let agent = Agent::start(&setup).await;
+    let vms = until(&agent, VMS_MAX, began, patience, &mut named).await;
     println!("{VMS_MAX} VMs had an initial and a delta after {:.0?}", began.elapsed());
 
     let one_too_many = fleet_vm(FLEET_VMS - 1);
@@ -56,6 +48,21 @@ async fn a_fleet_of_300_is_replicated_under_its_limits_and_the_301st_waits_by_na
     assert_nobody_starved(&load, &one_too_many);
     assert_replicas(&site, &agent, &vms).await;
     site.assert_no_snapshot();
+}
+
+/// Waits until so many VMs have their first delta. Takes down what the others say that they wait for.
+async fn until(agent: &Agent, ready: usize, began: Instant, patience: u64, named: &mut Vec<String>) -> Vec<Value> {
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let vms = agent.status()["vms"].as_array().expect("the status lists VMs").clone();
+        named.extend(vms.iter().filter(|vm| !vm["waiting"].is_null()).map(|vm| text(&vm["state"]).to_owned()));
+        let now = vms.iter().filter(|vm| vm["point"]["cycle"].as_u64() >= Some(2) && vm["cycle"].is_null()).count();
+        if now >= ready {
+            return vms;
+        }
+        let shown = || vms.iter().map(|vm| format!("{}: {}", text(&vm["name"]), text(&vm["state"]))).collect::<Vec<_>>().join("\n");
+        assert!(began.elapsed().as_secs() < patience, "{now} are ready after {:?}:\n{}", began.elapsed(), shown());
+    }
 }
 
 fn assert_limits(load: &LoadView) {
@@ -77,8 +84,8 @@ fn assert_limits(load: &LoadView) {
 
 fn assert_nobody_starved(load: &LoadView, one_too_many: &str) {
     for vm in &load.vms {
-        // Turning change tracking on takes a snapshot of its own for a tenth of them.
-        let expected = if vm.name == one_too_many { 0..=0 } else { 2..=3 };
+        // Turning change tracking on takes a snapshot of its own for a tenth of them, and the kill may have cost one.
+        let expected = if vm.name == one_too_many { 0..=0 } else { 2..=4 };
         assert!(expected.contains(&vm.cycles), "{vm:?}");
     }
     let mut first: Vec<u64> = load.vms.iter().filter_map(|vm| vm.first_snapshot_milliseconds).collect();
