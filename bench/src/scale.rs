@@ -122,7 +122,7 @@ pub async fn million_extents() -> Result<Value> {
     let source = MemorySource::islands(Arc::new(corpus::half(64 << 10).image), size, islands);
     let watch = Watch::start();
     let changed = changed_since(&Disk(source.clone()), &"token".into(), &entry.disk, size, &Marker::from("marker")).await.map_err(plain)?;
-    let Changed::Cells(planned) = changed else { bail!("the source knows its changes") };
+    let Changed::Cells(planned, _) = changed else { bail!("the source knows its changes") };
     let planning = watch.stop();
     let table = DigestTable::open_at(&*places.work, "gateway", size, base).await.map_err(plain)?.context("the table is at its base")?;
     let base = Some(BaseTable { table, size });

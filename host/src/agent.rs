@@ -42,6 +42,7 @@ use crate::pipeline::source::Source;
 use crate::policy::admission::Limits;
 use crate::policy::governor::Rules;
 use crate::policy::interval::Interval;
+use crate::policy::reaction::Patience;
 use crate::policy::vm::Repair;
 use crate::random::Random;
 use crate::receiver::places;
@@ -334,6 +335,8 @@ impl Agent {
             quiesce: if replication.quiesce { Quiesce::Wanted } else { Quiesce::Unwanted },
             poll: replication.poll.0,
             shutdown_within: replication.shutdown_within.0,
+            distrust: replication.distrust_budget.0,
+            patience: Patience { lasting: replication.patience.0, ..Patience::default() },
         }
     }
 

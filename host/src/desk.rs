@@ -8,8 +8,10 @@ use async_trait::async_trait;
 
 use crate::agent::{Agent, VmHandle};
 use crate::api::command::{Command, Desk, Reply, Restored, Verified, VerifiedDisk};
+use crate::api::outlook;
 use crate::api::sentences::{missing, refusal};
 use crate::api::status::{AgentStatus, vm_status};
+use crate::api::tracking;
 use crate::api::verdicts;
 use crate::driver::order::{self, Trial};
 use crate::driver::relay;
@@ -35,6 +37,11 @@ impl Desk for AgentDesk {
             Command::Status => Ok(Reply::Status(Box::new(self.status()))),
             Command::Replicate { vm, source, repair } => self.replicate(&vm, source.as_deref(), repair).await,
             Command::Vm { vm, ask, dry_run } => self.ask(&vm, ask, if dry_run { Trial::Only } else { Trial::No }).await,
+            Command::Churn { vm } => self.find(&vm).map(|(_, handle)| Reply::Churn(outlook::churn(&handle.view.borrow().vm))),
+            Command::Forecast { vm } => {
+                let now = self.0.clock.now();
+                self.find(&vm).map(|(_, handle)| Reply::Forecast(outlook::forecast(&handle.view.borrow().vm, now)))
+            }
             Command::Verify { vm, point } => self.verify(&vm, point).await,
             Command::Restore { vm, disk, point, expect, to } => self.restore(&vm, disk.as_deref(), point, expect, &to).await,
         };
@@ -57,7 +64,9 @@ impl AgentDesk {
             statuses.push(vm_status(id, &Default::default(), Some(replica), None, agent.interval(), now));
         }
         let (memory_kib, memory_peak_kib) = memory();
+        let tracking = tracking::of_sources(statuses.iter().map(|vm| (vm.source.as_str(), vm.tracking.as_ref())));
         AgentStatus {
+            tracking,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             role: format!("{:?}", agent.config.role).to_lowercase(),
             store: agent.store_name(),

@@ -136,6 +136,7 @@ impl Scene {
             clock: Arc::clone(&self.clock),
             vm: self.vm.clone(),
             limits: self.limits,
+            distrust: self.distrust,
             seed: self.seed + 7,
             lives: Arc::default(),
             commands: Arc::default(),

@@ -28,6 +28,7 @@ use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::policy::admission::Limits;
 use transload::policy::governor::Rules;
 use transload::policy::interval::Interval;
+use transload::policy::reaction::Patience;
 use transload::policy::replica::{Replica, ReplicaState};
 use transload::policy::vm::{Repair, Vm};
 use transload::random::Random;
@@ -68,6 +69,8 @@ pub struct Plan {
     /// Commands that an operator gives, at moments that nobody would choose.
     pub commands: u64,
     pub further: Vec<FurtherPlan>,
+    /// Bytes of a disk and delta that are read again.
+    pub distrust: u64,
 }
 
 impl Plan {
@@ -102,6 +105,7 @@ impl Plan {
             flush_fails: if world.chance(0.2) { 0.05 } else { 0.0 },
             commands: 0,
             further: Vec::new(),
+            distrust: World::new(seed ^ 0xd157).below(40) * 65_536,
         }
     }
 
@@ -128,6 +132,7 @@ impl Plan {
             flush_fails: 0.0,
             commands: 0,
             further: Vec::new(),
+            distrust: 0,
         }
     }
 }
@@ -146,6 +151,7 @@ pub struct Scene {
     pub clock: Arc<dyn Clock>,
     pub vm: VmId,
     pub limits: CopyLimits,
+    pub distrust: u64,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
     /// Commands that the operator has not given yet.
@@ -208,6 +214,7 @@ impl Scene {
                 page_entries: 3,
                 level: 1,
             },
+            distrust: plan.distrust,
             seed: plan.seed,
             lives: Arc::default(),
             commands: Arc::new(AtomicU64::new(plan.commands)),
@@ -279,6 +286,8 @@ impl Scene {
                 quiesce: Quiesce::Wanted,
                 poll: Duration::from_secs(1),
                 shutdown_within: Duration::from_secs(600),
+                distrust: self.distrust,
+                patience: Patience::default(),
             },
         }
     }
@@ -488,7 +497,13 @@ impl Scene {
     }
 
     fn compare(&self, commit: &Commit, disk: &transload::model::commit::DiskCommit, held: &[u8], what: &str) -> Result<(), String> {
-        let marker = disk.marker.as_ref().ok_or("a commit without a marker")?;
+        let Some(marker) = disk.marker.as_ref() else {
+            // Its tracker lied. Which snapshot it was is not told, so it must be one of them, whole.
+            return match self.source.was_frozen(&disk.disk, held) {
+                true => Ok(()),
+                false => Err(format!("{what} of {} at cycle {} is no snapshot of it", disk.disk, commit.cycle)),
+            };
+        };
         let frozen = self.source.frozen(&disk.disk, marker).ok_or_else(|| format!("no snapshot has the marker {marker}"))?;
         if held == frozen {
             return Ok(());
@@ -502,6 +517,9 @@ impl Scene {
         let open = self.source.open_snapshots();
         if open != 0 {
             return Err(format!("{open} snapshots were left behind"));
+        }
+        if let Some(lie) = self.vm_state().await?.trust.newest {
+            return Err(format!("an honest tracker was accused: {lie:?}"));
         }
         let damaged = plan.sink.damaged > 0.0;
         self.check_every_point(damaged).await

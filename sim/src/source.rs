@@ -61,6 +61,8 @@ struct State {
     /// Free bytes of the datastore, of 2 TiB.
     free: u64,
     fault: Option<SourceFault>,
+    /// The share of written cells that change tracking forgets.
+    forgets: f64,
 }
 
 /// What a source may get wrong once, when a test asks for it.
@@ -74,6 +76,8 @@ pub enum SourceFault {
     ListsTwice,
     /// Cannot release markers, now and ever.
     KeepsMarkers,
+    /// Refuses to begin change tracking anew, now and ever.
+    KeepsTracking,
 }
 
 #[derive(Clone)]
@@ -99,6 +103,7 @@ impl MemorySource {
             bytes_read: 0,
             free: 1 << 40,
             fault: None,
+            forgets: 0.0,
         };
         MemorySource { world, trouble, state: Arc::new(Mutex::new(state)) }
     }
@@ -115,6 +120,11 @@ impl MemorySource {
         self.with(|state| state.snapshots.len())
     }
 
+    /// From now on change tracking forgets this share of the cells that are written.
+    pub fn forget(&self, share: f64) {
+        self.with(|state| state.forgets = share);
+    }
+
     pub fn bytes_read(&self) -> u64 {
         self.with(|state| state.bytes_read)
     }
@@ -128,8 +138,23 @@ impl MemorySource {
         self.with(|state| state.disks.keys().cloned().collect())
     }
 
+    /// What the newest snapshot of a disk froze, whatever its marker.
+    pub fn newest_frozen(&self, disk: &DiskId) -> Option<Vec<u8>> {
+        let sequence = |marker: &Marker| marker.0.split_once('/').and_then(|(_, sequence)| sequence.parse::<u64>().ok());
+        self.with(|state| {
+            let of_disk = state.frozen.iter().filter(|((frozen, _), _)| frozen == disk);
+            of_disk.max_by_key(|((_, marker), _)| sequence(marker)).map(|(_, content)| content.clone())
+        })
+    }
+
+    /// Whether any snapshot of a disk held just this.
+    pub fn was_frozen(&self, disk: &DiskId, content: &[u8]) -> bool {
+        self.with(|state| state.frozen.iter().any(|((frozen, _), held)| frozen == disk && held == content))
+    }
+
     /// The guest writes bytes; what is there already is written as well, as guests do.
     pub fn write(&self, disk: &DiskId, offset: u64, bytes: &[u8]) {
+        let forgets = self.with(|state| state.forgets);
         self.with(|state| {
             if state.power != PowerState::On {
                 return;
@@ -141,7 +166,9 @@ impl MemorySource {
             let length = end - offset as usize;
             disk.content[offset as usize..end].copy_from_slice(&bytes[..length]);
             for cell in offset / CELL..=(end as u64 - 1) / CELL {
-                disk.written[cell as usize] = sequence;
+                if !self.world.rarely(forgets) {
+                    disk.written[cell as usize] = sequence;
+                }
             }
         });
     }
@@ -318,6 +345,10 @@ impl Source for MemorySource {
     }
 
     async fn reset_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
+        self.world.step("reset tracking").await;
+        if self.with(|state| state.fault == Some(SourceFault::KeepsTracking)) {
+            return Err(Fault::conflict("somebody else's snapshot stands there"));
+        }
         self.arriving("reset tracking", || self.reset());
         Ok(Outcome::Done(()))
     }

@@ -51,14 +51,18 @@ async fn a_store_that_serves_one_request_at_a_time_is_enough() {
 #[test]
 fn a_cycle_that_cannot_begin_yet_is_tried_again_and_nothing_fails() {
     use transload::model::{Fault, FaultKind};
-    use transload::policy::reaction::{Reaction, react};
+    use transload::policy::reaction::{Failing, Patience, Reaction, react};
     use transload::policy::vm::Step;
     let step = Step::BeginCycle { urgency: Urgency::Scheduled };
+    let after = |fault: &Fault, tries| {
+        let failing = Failing { tries, lasting: std::time::Duration::from_secs(u64::from(tries) * 3600) };
+        react(&step, fault, failing, Patience::default())
+    };
     for tries in [1, 6, 7, 1000] {
-        assert!(matches!(react(&step, &Fault::unavailable("no answer"), tries), Reaction::Retry { .. }), "{tries}");
-        assert!(matches!(react(&step, &Fault::new(FaultKind::Denied, "no right"), tries), Reaction::Retry { .. }), "{tries}");
+        assert!(matches!(after(&Fault::unavailable("no answer"), tries), Reaction::Retry { .. }), "{tries}");
+        assert!(matches!(after(&Fault::new(FaultKind::Denied, "no right"), tries), Reaction::Retry { .. }), "{tries}");
     }
-    assert_eq!(react(&step, &Fault::conflict("another agent"), 1), Reaction::Halt);
+    assert_eq!(after(&Fault::conflict("another agent"), 1), Reaction::Halt);
 }
 
 /// One forged object far ahead, `commit/9999999999`, was remembered as the newest cycle seen: no commit was ever judged again.

@@ -18,6 +18,13 @@ fn play(seed: u64) {
     }
 }
 
+/// A seed that was found before cells were read again to doubt the tracker: with those reads it would be another history.
+fn play_as_it_was(seed: u64) {
+    if let Err(what) = run(&Plan { distrust: 0, ..Plan::from_seed(seed) }) {
+        panic!("{what}");
+    }
+}
+
 #[test]
 fn the_first_share_of_seeds_ends_well() {
     share(0);
@@ -72,14 +79,14 @@ fn everything_may_arrive_twice() {
 /// The reply to the very first object of a store, the wrapped key, was lost: the store would never begin.
 #[test]
 fn found_a_lost_reply_to_the_key_slot() {
-    play(117);
-    play(181);
+    play_as_it_was(117);
+    play_as_it_was(181);
 }
 
 /// The bytes of a damaged segment stood already, from an attempt before: it was never read, and the point could not be restored.
 #[test]
 fn found_a_damaged_segment_that_nobody_read() {
-    play(881);
+    play_as_it_was(881);
 }
 
 /// A small history in which nothing goes wrong, but the process dies at one exact effect: at every one of them, in turn.

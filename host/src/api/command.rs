@@ -9,6 +9,7 @@ use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
 use crate::policy::vm::{Repair, command};
 
+use super::outlook::{ChurnReport, ForecastReport};
 use super::status::AgentStatus;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,14 @@ pub enum Command {
         vm: String,
         ask: command::Command,
         dry_run: bool,
+    },
+    /// How much of a VM changes, on which disk, and what makes that dear.
+    Churn {
+        vm: String,
+    },
+    /// How long a final cycle would take now, and whether deltas converge.
+    Forecast {
+        vm: String,
     },
     /// Reads a recovery point from the store again and compares the replica with it.
     Verify {
@@ -56,6 +65,8 @@ pub enum Reply {
     Ignored {
         message: String,
     },
+    Churn(ChurnReport),
+    Forecast(ForecastReport),
     Verified(Verified),
     Restored {
         files: Vec<Restored>,

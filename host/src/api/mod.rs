@@ -1,7 +1,9 @@
 //! Commands in, views out; no decisions. The unix socket speaks one JSON object a line.
 
 pub mod command;
+pub mod outlook;
 pub mod sentences;
 pub mod socket;
 pub mod status;
+pub mod tracking;
 pub mod verdicts;

@@ -119,6 +119,44 @@ pub fn safe(point: Option<&str>) -> String {
     }
 }
 
+/// What a cycle that failed leaves for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Nothing,
+    /// What its attempts published, which the next one builds on.
+    Published,
+}
+
+/// What comes next after a cycle that failed, and is over. `due`: in how many seconds the next one begins by itself.
+pub fn after_failure(fault: &Fault, due: Option<i64>, kept: Kept) -> String {
+    let begins = match due {
+        None => "No cycle follows by itself; one that you ask for".to_owned(),
+        Some(0) => "The next cycle begins by itself now, and".to_owned(),
+        Some(due) => format!("The next cycle begins by itself in {due} s, and"),
+    };
+    let with = match kept {
+        Kept::Nothing => "starts from the same recovery point",
+        Kept::Published => "goes on with what was copied so far",
+    };
+    format!("{} {begins} {with}.", what_helps(fault))
+}
+
+fn what_helps(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::Denied => "Allow what is named, or change the configuration.",
+        FaultKind::Auth => "Check the user, the secret file and this machine's clock.",
+        FaultKind::NotFound => "It was not there any more when it was needed.",
+        FaultKind::Conflict => "Somebody else is at work there: look at it; nothing of theirs was touched.",
+        FaultKind::Invalid => "Correct what is named.",
+        FaultKind::Corrupt => "What was damaged is not used.",
+        FaultKind::Unsupported => "This cannot work here; choose another way.",
+        FaultKind::Throttled | FaultKind::Unavailable => "It did not come back within its budget (replication.patience).",
+        FaultKind::Full => "Make space.",
+        FaultKind::Cancelled => "It was ended before it was done.",
+        FaultKind::Internal => "This is a bug or a broken disk: look at the log, and report it.",
+    }
+}
+
 /// What comes next for a VM that this agent has given up.
 pub const HALTED: &str = "This agent leaves the VM alone. To take it over on purpose, begin with an empty state folder.";
 
@@ -178,5 +216,27 @@ mod tests {
         ] {
             assert_eq!(sentence, expected);
         }
+    }
+
+    const KINDS: [FaultKind; 12] = {
+        use FaultKind::*;
+        [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal]
+    };
+
+    /// Everything that a person may read about a failed cycle, as one file. `TRANSLOAD_GOLDEN=write` writes it anew.
+    #[test]
+    fn a_failed_cycle_says_what_happened_what_is_safe_and_what_comes_next() {
+        let mut found = String::new();
+        for (number, kind) in KINDS.into_iter().enumerate() {
+            let fault = Fault::new(kind, "what happened").while_doing("cycle 42 failed");
+            let point = (number % 2 == 0).then_some("2026-11-30T14:02:00Z");
+            let (due, kept) = [(Some(20), Kept::Published), (Some(0), Kept::Nothing), (None, Kept::Nothing)][number % 3];
+            found.push_str(&format!("{fault}\n  {}\n  {}\n", safe(point), after_failure(&fault, due, kept)));
+        }
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/failed-cycle.txt");
+        if std::env::var("TRANSLOAD_GOLDEN").as_deref() == Ok("write") {
+            std::fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, std::fs::read_to_string(&path).unwrap());
     }
 }

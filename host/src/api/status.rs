@@ -15,7 +15,9 @@ use crate::policy::vm::shown::{self, MigrationShown, Replication};
 use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
 use crate::policy::waiting::Waiting;
 
-use super::sentences;
+use super::outlook::{self, ForecastReport};
+use super::sentences::{self, Kept};
+use super::tracking::{self, SourceTracking, TrackingStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentStatus {
@@ -31,6 +33,8 @@ pub struct AgentStatus {
     /// VMs that are wanted and not replicated yet: no source knows them, several fit, or their source cannot be asked.
     pub missing: Vec<Missing>,
     pub plugins: Vec<PluginStatus>,
+    /// How far each source's change tracking was checked, and how often it was wrong.
+    pub tracking: Vec<SourceTracking>,
 }
 
 /// A store that segments are spread over. Bytes.
@@ -92,6 +96,10 @@ pub struct VmStatus {
     pub replica: Option<String>,
     pub trouble: Option<Trouble>,
     pub findings: Vec<Finding>,
+    /// None before anything was compared.
+    pub tracking: Option<TrackingStatus>,
+    /// None of a VM that is replicated elsewhere, and after the final cycle.
+    pub forecast: Option<ForecastReport>,
     pub history: Vec<Ended>,
 }
 
@@ -158,8 +166,12 @@ pub fn vm_status(
         age_seconds: now.duration_since(point.taken_at).as_secs(),
     });
     let now_in_the_way = vm.halted.clone().or_else(|| view.trouble.clone()).or_else(|| replica.and_then(|replica| replica.trouble.clone()));
-    let fault = now_in_the_way.or_else(|| last_failure(vm));
     let shown_point = point.as_ref().map(|point| point.taken_at.to_string());
+    let in_the_way = now_in_the_way.map(|fault| Trouble {
+        safe: sentences::safe(shown_point.as_deref()),
+        next: if vm.halted.is_some() { sentences::HALTED } else { sentences::next(&fault) }.to_owned(),
+        fault,
+    });
     VmStatus {
         id: id.clone(),
         name: vm.name.clone(),
@@ -170,14 +182,12 @@ pub fn vm_status(
         migration: shown::migration(vm),
         excluded: excluded(vm),
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
-        trouble: fault.map(|fault| Trouble {
-            safe: sentences::safe(shown_point.as_deref()),
-            next: if vm.halted.is_some() { sentences::HALTED } else { sentences::next(&fault) }.to_owned(),
-            fault,
-        }),
+        trouble: in_the_way.or_else(|| last_failure(vm, shown_point.as_deref(), interval, now)),
         point,
         replica: replica.map(|replica| replica_state(&replica.replica.state)),
-        findings: view.findings.clone(),
+        findings: view.findings.iter().cloned().chain(vm.trust.distrusted().map(tracking::finding)).collect(),
+        tracking: tracking::of_vm(vm),
+        forecast: vm.point.as_ref().filter(|point| !point.last).map(|_| outlook::forecast(vm, now)),
         history: vm.history.clone(),
     }
 }
@@ -198,13 +208,16 @@ fn excluded(vm: &Vm) -> Vec<ExcludedDisk> {
 }
 
 /// Why there is no recovery point since the last cycle. Its attempt is cleaned up by now, and that must not hide the reason.
-fn last_failure(vm: &Vm) -> Option<Fault> {
+fn last_failure(vm: &Vm, point: Option<&str>, interval: Interval, now: Timestamp) -> Option<Trouble> {
     let ended = vm.history.last()?;
-    match &ended.outcome {
-        EndedAs::Applied => None,
-        EndedAs::Failed(fault) => Some(fault.clone()),
-        EndedAs::Rejected(rejection) => Some(Fault::corrupt(format!("cycle {} was rejected: {}", ended.cycle, rejection.message))),
-    }
+    let fault = match &ended.outcome {
+        EndedAs::Applied => return None,
+        EndedAs::Failed(fault) => fault.clone().while_doing(format_args!("cycle {} failed", ended.cycle)),
+        EndedAs::Rejected(rejection) => Fault::corrupt(format!("cycle {} was rejected: {}", ended.cycle, rejection.message)),
+    };
+    let due = vm.due(interval).map(|due| due.duration_since(now).as_secs().max(0));
+    let kept = if vm.salvage.is_empty() { Kept::Nothing } else { Kept::Published };
+    Some(Trouble { safe: sentences::safe(point), next: sentences::after_failure(&fault, due, kept), fault })
 }
 
 fn replica_state(state: &ReplicaState) -> String {
@@ -247,9 +260,12 @@ fn until_the_cycle_is_over(vm: &Vm) -> String {
 }
 
 fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
-    if view.steps.iter().any(|step| {
-        matches!(step, Step::Prepare | Step::TakeSeat | Step::EnableTracking | Step::Sweep | Step::TakeOwnership | Step::CheckOwner)
-    }) {
+    let before_a_cycle = |step: &Step| match step {
+        Step::Prepare | Step::TakeSeat | Step::RenewTracking | Step::EnableTracking => true,
+        Step::Sweep | Step::TakeOwnership | Step::CheckOwner => true,
+        _ => false,
+    };
+    if view.steps.iter().any(before_a_cycle) {
         return "getting ready".to_owned();
     }
     if view.trouble.is_some() {

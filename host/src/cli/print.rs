@@ -1,7 +1,9 @@
 //! What the commands print. Names that come from a source are shown without control characters.
 
 use crate::api::command::{Refusal, Reply};
+use crate::api::outlook;
 use crate::api::status::{AgentStatus, VmStatus};
+use crate::api::tracking;
 use crate::api::verdicts::at;
 use crate::policy::vm::{Ended, EndedAs};
 
@@ -12,6 +14,8 @@ pub fn reply(reply: &Reply, json: bool) {
     }
     match reply {
         Reply::Status(status) => print!("{}", table(status)),
+        Reply::Churn(report) => outlook::churn_lines(report).iter().for_each(|line| println!("{}", plain(line))),
+        Reply::Forecast(report) => outlook::forecast_lines(report).iter().for_each(|line| println!("{}", plain(line))),
         Reply::Accepted { message } | Reply::Ignored { message } => println!("{}", plain(message)),
         Reply::Verified(verified) => {
             for disk in &verified.disks {
@@ -121,6 +125,14 @@ fn vm_lines(vm: &VmStatus) -> Vec<String> {
         lines.push(format!("    ! {}", plain(&trouble.fault.to_string())));
         lines.push(format!("      {} {}", plain(&trouble.safe), plain(&trouble.next)));
     }
+    for finding in vm.findings.iter().filter(|finding| finding.code == tracking::LIED) {
+        lines.push(format!("    ! {}: {}", plain(&finding.subject), plain(&finding.message)));
+        lines.push(format!("      {}", plain(&finding.remedy)));
+    }
+    if let Some(tracking) = &vm.tracking {
+        lines.push(format!("    {}", tracking::line(tracking)));
+    }
+    lines.extend(vm.forecast.as_ref().and_then(outlook::line).map(|line| format!("    {line}")));
     if let Some(ended) = vm.history.last() {
         lines.push(format!("    {}", ended_line(ended)));
     }

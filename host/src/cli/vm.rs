@@ -1,4 +1,4 @@
-//! `transload vm …`: what is asked of one VM's replication. The running agent judges it by the VM's state.
+//! `transload vm …`: what is asked of one VM's replication, which the running agent judges by the VM's state, and what is known of it.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -56,6 +56,10 @@ pub enum Verb {
     },
     /// Takes an excluded disk in again.
     IncludeDisk(Disk),
+    /// How much of it changes, on which disk, and what makes that dear.
+    Churn { vm: String },
+    /// How long a final cycle would take now, how good such forecasts were, and whether deltas converge.
+    Forecast { vm: String },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,6 +97,8 @@ impl Verb {
                 target.ask(Ask::ExcludeDisk { disk: disk.clone(), at_cutover })
             }
             Verb::IncludeDisk(Disk { target, disk }) => target.ask(Ask::IncludeDisk { disk: disk.clone() }),
+            Verb::Churn { vm } => Command::Churn { vm: vm.clone() },
+            Verb::Forecast { vm } => Command::Forecast { vm: vm.clone() },
         }
     }
 }

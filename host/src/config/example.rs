@@ -74,6 +74,8 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # poll = "2 s"                # how soon receipts and commands are noticed
 # shutdown-within = "10 min"  # how long a guest may take to shut down before a final cycle
 # stop-within = "60 s"        # how long the agent may take to close snapshots when it is told to stop
+# patience = "2 h"            # how long something may be down before the cycle's snapshot is given up and another one taken
+# distrust-budget = "64 MiB"  # of each disk, what a delta reads again of what the source calls unchanged
 
 # ---- how much at one time; who has to wait says for what -------------------------------------------------------------------------------
 [limits]

@@ -29,6 +29,12 @@ pub struct Replication {
     /// How long the agent may take to put copies down and close their snapshots when it is told to stop; what is open after that is used
     /// again by the next start. A service manager mostly waits 90 s before it kills.
     pub stop_within: Span,
+    /// Bytes of each disk that a delta reads again, of what the source calls unchanged. 64 MiB are 1,024 cells: about a second of reads, and a
+    /// tracker that hides one cell in a hundred is found with 99.99 % however large the disk is. 0 believes every tracker.
+    pub distrust_budget: Bytes,
+    /// For how long a step of a cycle is tried again while a source or the store is down, or refuses the login, before its snapshot is closed
+    /// and another one taken. Two hours are what a night's maintenance takes; shorter keeps snapshots smaller, longer keeps cycles whole.
+    pub patience: Span,
 }
 
 impl Default for Replication {
@@ -43,6 +49,8 @@ impl Default for Replication {
             poll: Span::seconds(2),
             shutdown_within: Span::seconds(600),
             stop_within: Span::seconds(60),
+            distrust_budget: Bytes::mib(64),
+            patience: Span::seconds(2 * 3600),
         }
     }
 }
@@ -72,6 +80,14 @@ impl Replication {
         unless(
             self.stop_within <= Span::seconds(3600),
             "stop-within must be at most 1 h: a machine that is shut down does not wait longer",
+        );
+        unless(
+            self.distrust_budget == Bytes(0) || (Bytes(65_536)..=Bytes::mib(65_536)).contains(&self.distrust_budget),
+            "distrust-budget must be 0, or between 64 KiB (one cell) and 64 GiB: more than that is a resync, and `resync` compares everything",
+        );
+        unless(
+            (Span::seconds(60)..=Span::seconds(7 * 24 * 3600)).contains(&self.patience),
+            "patience must be between 1 min and 7 d: a restart of what is down takes a minute, and no snapshot should wait for a week",
         );
         wrong
     }

@@ -4,6 +4,7 @@ mod seat;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -22,13 +23,14 @@ use crate::pipeline::limits::Copies;
 use crate::pipeline::source::Source;
 use crate::policy::admission::{Kind, Standing};
 use crate::policy::interval::Interval;
-use crate::policy::reaction::{Reaction, react};
+use crate::policy::reaction::{Patience, Reaction, react};
 use crate::policy::vm::command::{Verdict, judge};
 use crate::policy::vm::{Conditions, Fact, Repair, Session, Step, Vm};
 
 use super::fleet::{Fleet, Located, Member};
 use super::order::{Order, Trial};
 use super::perform;
+use super::tries::Tries;
 
 impl Folded for Vm {
     type Fact = Fact;
@@ -47,6 +49,10 @@ pub struct Settings {
     pub poll: Duration,
     /// How long a guest may take to shut down before the final cycle.
     pub shutdown_within: Duration,
+    /// For how long something may be down before it costs an attempt.
+    pub patience: Patience,
+    /// Bytes of each disk and delta that are read again, of what the source calls unchanged.
+    pub distrust: u64,
 }
 
 /// Everything a VM's task works with.
@@ -114,7 +120,7 @@ pub struct VmTask {
     session: Session,
     running: FuturesUnordered<BoxFuture<'static, StepResult>>,
     under_way: Vec<(Step, AbortHandle)>,
-    tries: BTreeMap<Step, (u32, Timestamp)>,
+    tries: Tries,
     progress: BTreeMap<DiskId, Arc<Progress>>,
     orders: mpsc::Receiver<Order>,
     view: watch::Sender<VmView>,
@@ -157,7 +163,7 @@ impl VmTask {
             session: Session::default(),
             running: FuturesUnordered::new(),
             under_way: Vec::new(),
-            tries: BTreeMap::new(),
+            tries: Tries::default(),
             progress: BTreeMap::new(),
             orders,
             view,
@@ -215,11 +221,11 @@ impl VmTask {
         self.member.keep(self.ledger.state().seat_need(&steps), now);
         self.call_off_all_but(&steps);
         for step in steps {
-            match (&step, self.tries.get(&step)) {
+            match (&step, self.tries.not_before(&step)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
                 _ if self.is_under_way(&step) => {}
                 (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
-                (_, Some((_, not_before))) if *not_before > now => look_at(*not_before),
+                (_, Some(not_before)) if not_before > now => look_at(not_before),
                 _ => self.start(step),
             }
         }
@@ -228,7 +234,8 @@ impl VmTask {
 
     fn start(&mut self, step: Step) {
         if let Step::CopyDisk { disk } = &step {
-            self.progress.insert(disk.clone(), Arc::new(Progress::default()));
+            let before = self.progress.get(disk).map(|progress| progress.published());
+            self.progress.insert(disk.clone(), Arc::new(Progress::after(before.unwrap_or_default())));
         }
         let performing = perform::Performing {
             gateway: self.gateway.clone(),
@@ -264,7 +271,7 @@ impl VmTask {
                 match step {
                     // What was tried in vain was tried of an attempt that is put down.
                     Step::Park => self.tries.clear(),
-                    _ => drop(self.tries.remove(&step)),
+                    _ => self.tries.succeeded(&step),
                 }
                 self.closed(&step);
                 self.trouble = None;
@@ -277,6 +284,11 @@ impl VmTask {
                 if let Some(findings) = done.prepared {
                     self.session.prepared = true;
                     self.findings = findings;
+                }
+                if done.renewal_tried_before.is_some() {
+                    self.session.renewal_tried_before = done.renewal_tried_before;
+                    // It is turned on again, and proved to be, as at the very first.
+                    self.session.tracking = false;
                 }
                 if !done.facts.is_empty() {
                     self.ledger.record(done.facts).await?;
@@ -293,14 +305,14 @@ impl VmTask {
         self.not_closed(&step);
         // Somebody may have taken a snapshot since preflight, which says so best.
         self.session.prepared &= step != Step::EnableTracking;
-        let tries = self.tries.get(&step).map_or(0, |(tries, _)| *tries) + 1;
-        let reaction = react(&step, &fault, tries);
-        tracing::warn!(vm = %self.id, ?step, kind = %fault.kind, message = %fault.message, tries, ?reaction, "a step failed");
-        self.trouble = Some(fault.clone());
         let now = self.gateway.clock.now();
+        let failing = self.tries.failed(&step, self.reached(&step), now);
+        let reaction = react(&step, &fault, failing, self.gateway.settings.patience);
+        tracing::warn!(vm = %self.id, ?step, kind = %fault.kind, message = %fault.message, ?failing, ?reaction, "a step failed");
+        self.trouble = Some(fault.clone());
         let fact = match reaction {
             Reaction::Retry { after } => {
-                self.tries.insert(step, (tries, now.checked_add(after).unwrap_or(now)));
+                self.tries.wait(&step, now.checked_add(after).unwrap_or(now));
                 return Ok(());
             }
             Reaction::NewSnapshot => {
@@ -321,9 +333,16 @@ impl VmTask {
 
     /// What was published is kept for the next attempt.
     async fn give_attempt_up(&mut self, fault: Fault, retry_at: Timestamp) -> Result<(), Fault> {
+        let progress = std::mem::take(&mut self.progress);
         self.stop_running();
-        let salvage = perform::salvage(&self.gateway, &self.id, self.ledger.state()).await;
+        let salvage = perform::salvage(&self.gateway, &self.id, self.ledger.state(), &progress).await;
         self.ledger.record(vec![Fact::AttemptFailed { fault, salvage, retry_at }]).await
+    }
+
+    /// How far a step has come, where that can be told.
+    fn reached(&self, step: &Step) -> u64 {
+        let Step::CopyDisk { disk } = step else { return 0 };
+        self.progress.get(disk).map_or(0, |progress| progress.done.load(Ordering::Relaxed))
     }
 
     fn attempts_so_far(&self) -> u32 {

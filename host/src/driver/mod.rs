@@ -22,3 +22,4 @@ pub mod retry;
 pub mod spreading;
 pub mod store;
 pub mod stores;
+mod tries;

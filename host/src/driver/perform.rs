@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   ownership ─▶ preparation ─▶ locating ─▶ snapshots ─▶ planning ─▶ copying ─▶ snapshots ─▶ commit ─▶ receipt
-//!                                               ▲            │          │
+//!                                               ▲        (distrust)     │
+//!                                               │            │          │
 //!                                               └── salvage ◀┴──────────┘ cut short, or parked
 //!
 //!   letting_go: what replication holds at the source, once it is to end
@@ -13,6 +14,7 @@
 
 mod commit;
 mod copying;
+mod distrust;
 mod letting_go;
 mod locating;
 mod ownership;
@@ -49,6 +51,8 @@ pub struct Done {
     pub tracking: bool,
     /// Where the VM is, for the fleet.
     pub located: Option<Located>,
+    /// The cycle before which a reset of change tracking was tried.
+    pub renewal_tried_before: Option<u64>,
 }
 
 impl From<Fact> for Done {
@@ -80,13 +84,17 @@ impl Performing {
             Step::Prepare => self.prepare().await,
             Step::TakeSeat => self.locate().await,
             Step::EnableTracking => self.enable_tracking().await,
+            Step::RenewTracking => self.renew_tracking().await,
             Step::BeginCycle { urgency } => {
                 self.check_owner().await?;
                 let cycle = CycleNumber(self.vm.next_cycle.max(1));
-                Ok(Fact::CycleBegan { cycle, urgency: *urgency, at: self.gateway.clock.now() }.into())
+                let at = self.gateway.clock.now();
+                let foreseen = self.vm.forecast(at).map(|forecast| Fact::Foreseen { forecast });
+                let facts = [Fact::CycleBegan { cycle, urgency: *urgency, at }].into_iter().chain(foreseen).collect();
+                Ok(Done { facts, ..Done::default() })
             }
             Step::PowerOff => self.power_off().await,
-            Step::IntendSnapshot { attempt } => Ok(self.intend_snapshot(*attempt)),
+            Step::IntendSnapshot { attempt } => self.intend_snapshot(*attempt).await,
             Step::OpenSnapshot { tag } => self.open_snapshot(tag).await,
             Step::ListDisks { token } => self.list_disks(token).await,
             Step::PlanDisk { disk } => self.plan_disk(disk).await,
@@ -102,7 +110,7 @@ impl Performing {
     }
 
     async fn park(&self) -> Done {
-        let salvage = salvage(&self.gateway, &self.id, &self.vm).await;
+        let salvage = salvage(&self.gateway, &self.id, &self.vm, &self.progress).await;
         Fact::Parked { salvage, at: self.gateway.clock.now() }.into()
     }
 

@@ -171,6 +171,39 @@ impl SectorBitmap {
         (cells * CELL - missing) / SECTOR
     }
 
+    /// How many cells are not set.
+    pub fn clear_cells(&self) -> u64 {
+        (0..self.pages.len()).map(|page| self.clear_in_page(page)).sum()
+    }
+
+    /// The cells that stand at these places among those that are not set, counted from the first one. `places` ascend.
+    pub fn clear_cells_at(&self, places: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let (mut page, mut passed) = (0, 0);
+        let mut found = Vec::new();
+        for place in places {
+            while page < self.pages.len() && passed + self.clear_in_page(page) <= place {
+                passed += self.clear_in_page(page);
+                page += 1;
+            }
+            let Some(bits) = self.pages.get(page) else { break };
+            let within = place - passed;
+            let cell = match bits {
+                Page::Some(words) => nth_clear(words, within),
+                _ => within,
+            };
+            found.push(page as u64 * CELLS_PER_PAGE + cell);
+        }
+        found
+    }
+
+    fn clear_in_page(&self, page: usize) -> u64 {
+        match &self.pages[page] {
+            Page::Empty => self.cells_in_page(page),
+            Page::Whole => 0,
+            Page::Some(words) => self.cells_in_page(page) - words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>(),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.pages.iter().all(|page| matches!(page, Page::Empty))
     }
@@ -240,6 +273,12 @@ impl SectorBitmap {
     }
 }
 
+/// The bit that is the nth clear one, counted from 0.
+fn nth_clear(words: &[u64; WORDS_PER_PAGE], nth: u64) -> u64 {
+    let clear = |bit: &u64| words[(bit / 64) as usize] >> (bit % 64) & 1 == 0;
+    (0..CELLS_PER_PAGE).filter(clear).nth(nth as usize).expect("the caller counted the clear bits of this page")
+}
+
 fn page_count(size: DiskSize) -> usize {
     size.cells().div_ceil(CELLS_PER_PAGE) as usize
 }
@@ -291,6 +330,11 @@ mod tests {
             }
             prop_assert_eq!(&cells_of(&bitmap), &plain);
             prop_assert_eq!(bitmap.sectors(), plain.iter().map(|cell| size.cell(*cell).length / SECTOR).sum::<u64>());
+
+            let clear: Vec<u64> = (0..size.cells()).filter(|cell| !plain.contains(cell)).collect();
+            prop_assert_eq!(bitmap.clear_cells(), clear.len() as u64);
+            prop_assert_eq!(bitmap.clear_cells_at(0..clear.len() as u64 + 3), clear.clone());
+            prop_assert_eq!(bitmap.clear_cells_at((0..clear.len() as u64).step_by(7)), clear.into_iter().step_by(7).collect::<Vec<_>>());
 
             let mut copy = SectorBitmap::empty(size);
             for (block, mask) in bitmap.blocks_from(0) {

@@ -1,8 +1,8 @@
 //! Copies one disk in one attempt: the stages in a row, and where to go on after a crash.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -57,6 +57,25 @@ pub struct Progress {
     pub stored: AtomicU64,
     /// Planned bytes that are done with, those of earlier runs included.
     pub done: AtomicU64,
+    /// What the newest published page makes, for whoever cannot ask the store just now.
+    published: Mutex<Option<Layer>>,
+}
+
+impl Progress {
+    /// Of a copy that goes on where one of the same attempt was cut short.
+    pub fn after(published: Option<Layer>) -> Progress {
+        Progress { published: Mutex::new(published), ..Progress::default() }
+    }
+
+    pub fn published(&self) -> Option<Layer> {
+        self.published.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    fn publish(&self, job: &CopyJob, published: &Published) {
+        self.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
+        let layer = (published.pages > 0).then(|| layer(job, published));
+        *self.published.lock().expect("nothing panics while it holds this") = layer;
+    }
 }
 
 /// What a finished copy left in the store.
@@ -86,7 +105,7 @@ pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, share: &Sh
     let folder = AttemptFolder::new(&job.vm, job.cycle, job.attempt, &job.disk);
     let mut published = find_published(job, log, &folder).await?;
     progress.planned.store(job.planned.sectors() * 512, Ordering::Relaxed);
-    progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
+    progress.publish(job, &published);
     if published.reached < job.size.blocks() || published.pages == 0 {
         copy_rest(job, source, log, share, progress, &folder, &mut published).await?;
     }
@@ -144,7 +163,7 @@ fn bytes_before(job: &CopyJob, block: u64) -> u64 {
 }
 
 /// Reads that may be under way at once: small ones are many, and each is a request that somebody answers.
-const READS_AT_ONCE_MAX: usize = 32;
+pub(super) const READS_AT_ONCE_MAX: usize = 32;
 
 async fn copy_rest(
     job: &CopyJob,
@@ -200,7 +219,7 @@ async fn copy_rest(
             biased;
             Some(page) = publishing.next(), if !publishing.is_empty() => {
                 published.take(page?);
-                progress.done.store(bytes_before(job, published.reached), Ordering::Relaxed);
+                progress.publish(job, published);
             }
             Some(stored) = storing.next(), if !storing.is_empty() => {
                 full_pages.extend(stage(&mut pages, stored?, &limits, progress));

@@ -7,6 +7,8 @@
 //!            flight
 //! ```
 //!
+//! Before a plan is made, `sample` reads cells that the source calls unchanged, and compares. Nothing of that is copied.
+//!
 //! Everything runs in disk order, so pages tile the disk and the pages that exist are the progress of a copy. What is under way is bounded
 //! in bytes (limits.rs). Retrying is not done here: a fault that reaches a stage is final for this copy.
 
@@ -17,4 +19,5 @@ pub mod limits;
 mod pack;
 pub mod plan;
 mod read;
+pub mod sample;
 pub mod source;

@@ -10,8 +10,15 @@ const PAGES_MAX: u32 = 10_000_000;
 /// What the source says changed on a disk since a marker, or why it cannot say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    Cells(SectorBitmap),
+    Cells(SectorBitmap, Reported),
     Unknown(ResyncReason),
+}
+
+/// The source's own words, before they were widened to cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reported {
+    pub bytes: u64,
+    pub extents: u64,
 }
 
 /// Follows `changed` to its end. Pages must tile the disk: each covers what follows the one before, and the last one ends at the size.
@@ -23,6 +30,7 @@ pub async fn changed_since(
     since: &Marker,
 ) -> Result<Changed, Fault> {
     let mut bitmap = SectorBitmap::empty(size);
+    let mut reported = Reported::default();
     let mut reached = 0;
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
@@ -32,11 +40,15 @@ pub async fn changed_since(
         };
         check_cover(page.covers, reached, size)?;
         check_extents(&page.extents, page.covers)?;
-        page.extents.iter().for_each(|extent| bitmap.insert_widened(*extent));
+        for extent in &page.extents {
+            bitmap.insert_widened(*extent);
+            reported.bytes += extent.length;
+            reported.extents += 1;
+        }
         reached = page.covers.end();
         match page.next {
             Some(next) => cursor = Some(next),
-            None if reached == size.bytes() => return Ok(Changed::Cells(bitmap)),
+            None if reached == size.bytes() => return Ok(Changed::Cells(bitmap, reported)),
             None => {
                 return Err(Fault::corrupt(format!(
                     "the source described changes up to byte {reached} of disk {disk} and then stopped; the disk has {} bytes",

@@ -1,5 +1,17 @@
 //! What a fault means for the step it ended: try again, take a new snapshot, give the cycle up, or stop and ask a person. Looks at the
 //! kind of the fault only, never at its words.
+//!
+//! ```text
+//!   a passing fault, or a login that is refused
+//!     ├─ nothing is open, or the copy is complete ─▶ again, for ever
+//!     └─ else ─▶ again, until the step's budget of time *and* of tries is spent
+//!                  ├─ a snapshot is open ─▶ it is closed, what was published is kept, a new attempt (of a bounded number)
+//!                  └─ none is ─▶ the cycle failed
+//!   any other kind ─▶ at once what its step says
+//! ```
+//!
+//! So an outage that is shorter than the budget costs time and nothing else. A snapshot that grows meanwhile is the snapshot governor's
+//! business, which closes it before its datastore is full, whatever budget is left.
 
 use std::time::Duration;
 
@@ -19,14 +31,40 @@ pub enum Reaction {
     Halt,
 }
 
-/// How often a step is tried before a passing fault counts as one that does not pass.
-const TRIES_MAX: u32 = 6;
+/// The budget of one step: it is spent when the step has failed for so long and so often, without coming any further in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    pub lasting: Duration,
+    pub tries: u32,
+}
+
+impl Default for Patience {
+    /// Two hours: what a night's maintenance of a store or a link takes. Six tries, so that an agent whose machine slept for hours does not
+    /// give up at the first.
+    fn default() -> Patience {
+        Patience { lasting: Duration::from_secs(2 * 3600), tries: 6 }
+    }
+}
+
+/// A step that has failed so often in a row, this time included, since so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    pub tries: u32,
+    pub lasting: Duration,
+}
+
+impl Patience {
+    fn is_spent(self, failing: Failing) -> bool {
+        failing.tries >= self.tries && failing.lasting >= self.lasting
+    }
+}
+
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
-/// `tries`: how often this step has failed in a row, this time included.
-pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
-    let retry = Reaction::Retry { after: pause(fault, tries) };
+pub fn react(step: &Step, fault: &Fault, failing: Failing, patience: Patience) -> Reaction {
+    let retry = Reaction::Retry { after: pause(fault, failing.tries) };
+    let spent = patience.is_spent(failing);
     match step {
         Step::CheckOwner | Step::TakeOwnership | Step::LearnPast | Step::BeginCycle { .. } if fault.kind == FaultKind::Conflict => {
             Reaction::Halt
@@ -34,6 +72,7 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         // There is no cycle yet that could fail: whoever has to act finds the reason in the status, and then it goes on by itself.
         Step::Prepare
         | Step::TakeSeat
+        | Step::RenewTracking
         | Step::EnableTracking
         | Step::BeginCycle { .. }
         | Step::CheckOwner
@@ -42,6 +81,8 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         Step::LetGo if fault.kind == FaultKind::Conflict => Reaction::Halt,
         // The same: what a person asked for goes on as soon as what is in the way is gone.
         Step::Park | Step::ResetTracking | Step::LetGo => retry,
+        // Between two attempts nothing is open and nothing is lost by waiting.
+        Step::IntendSnapshot { .. } if fault.kind.passes() || fault.kind == FaultKind::Auth => retry,
         // A finished copy is never wasted by impatience: closing, committing and waiting for the verdict go on for ever.
         Step::AwaitReceipt { .. } if fault.kind == FaultKind::Corrupt => Reaction::Halt,
         Step::CloseSnapshot { .. } | Step::AbandonSnapshot { .. } | Step::AwaitReceipt { .. } | Step::Sweep => retry,
@@ -55,10 +96,10 @@ pub fn react(step: &Step, fault: &Fault, tries: u32) -> Reaction {
         Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind == FaultKind::NotFound => {
             Reaction::NewSnapshot
         }
-        Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind.passes() && tries >= TRIES_MAX => {
+        _ if (fault.kind.passes() || fault.kind == FaultKind::Auth) && !spent => retry,
+        Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. } if fault.kind.passes() || fault.kind == FaultKind::Auth => {
             Reaction::NewSnapshot
         }
-        _ if (fault.kind.passes() || fault.kind == FaultKind::Auth) && tries < TRIES_MAX => retry,
         _ => Reaction::FailCycle,
     }
 }

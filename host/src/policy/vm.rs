@@ -34,7 +34,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::commit::{BadBlocks, Mode, PointRef, RejectCode, Rejection};
 use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotToken, VmRef};
 
+use super::distrust::{Compared, Trust};
+use super::forecast::{Experience, Forecast};
 use super::interval::Interval;
+use super::timing::{Timing, between};
 
 use course::Hold;
 pub use course::{Course, Ending, Running};
@@ -54,6 +57,7 @@ pub struct Ended {
     pub last: bool,
     pub outcome: EndedAs,
     pub disks: Vec<EndedDisk>,
+    pub timing: Timing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +72,12 @@ pub enum EndedAs {
 pub struct EndedDisk {
     pub disk: DiskId,
     pub label: String,
+    pub size: u64,
     pub mode: Mode,
     pub resync: Option<ResyncReason>,
     pub reported_bytes: u64,
+    pub reported_extents: u64,
+    pub compared: Compared,
     pub stats: CopyStats,
 }
 
@@ -103,6 +110,10 @@ pub struct Vm {
     pub course: Course,
     pub wishes: Wishes,
     pub migration: Migration,
+    /// Whether change tracking is believed.
+    pub trust: Trust,
+    /// Of the running cycle.
+    timing: Timing,
     pending: Vec<EndedDisk>,
 }
 
@@ -117,6 +128,8 @@ pub struct Session {
     pub tracking: bool,
     /// The agent was told to end: nothing is begun, and what is open is put down.
     pub leaving: bool,
+    /// The cycle before which a reset of change tracking was tried last. Where the source refuses one, the cycle goes on as a resync.
+    pub renewal_tried_before: Option<u64>,
 }
 
 /// What decides with the facts: what this process did already, and what the operator allows.
@@ -147,6 +160,8 @@ pub enum Step {
     /// Asks the source where the VM is, and the fleet for a seat there.
     TakeSeat,
     EnableTracking,
+    /// Throws away what a tracker says that was found lying, and lets it begin anew.
+    RenewTracking,
     BeginCycle {
         urgency: Urgency,
     },
@@ -232,6 +247,7 @@ impl Vm {
             (None, None) => vec![Step::Wait { until: None }],
             _ if !session.prepared => vec![Step::Prepare],
             _ if conditions.seat == Seat::None => vec![Step::TakeSeat],
+            _ if self.wants_renewal(session) => vec![Step::RenewTracking],
             _ if !session.tracking => vec![Step::EnableTracking],
             (Some(urgency), _) => vec![Step::BeginCycle { urgency }],
             (None, Some(_)) => vec![Step::BeginCycle { urgency: Urgency::Scheduled }],
@@ -241,6 +257,16 @@ impl Vm {
     /// A cycle failed, and a person wants to begin the repair.
     pub fn waits_for_repair(&self) -> bool {
         self.failures > 0 && self.cycle.is_none() && self.wishes.repair == Repair::ByCommand
+    }
+
+    /// Not before a final cycle: it is a resync anyway, and a reset would cost downtime and help no cycle after it.
+    fn wants_renewal(&self, session: Session) -> bool {
+        !self.trust.is_whole() && self.demand != Some(Urgency::Final) && session.renewal_tried_before != Some(self.next_cycle)
+    }
+
+    /// How long a cycle takes that begins now.
+    pub fn forecast(&self, now: Timestamp) -> Option<Forecast> {
+        Experience::of(&self.history).forecast(between(self.point.as_ref()?.taken_at, now))
     }
 
     /// When the next cycle is due by itself: at once at first and after the initial one, by the interval after a delta, by a
@@ -267,6 +293,14 @@ impl Vm {
 
     /// Folds one recorded fact.
     pub fn apply(&mut self, fact: Fact) -> Result<(), OutOfOrder> {
+        let mut timing = self.timing;
+        timing.observe(&fact);
+        self.fold(fact)?;
+        self.timing = timing;
+        Ok(())
+    }
+
+    fn fold(&mut self, fact: Fact) -> Result<(), OutOfOrder> {
         let refuse = |vm: &Vm, fact: &Fact| OutOfOrder { fact: format!("{fact:?}"), state: format!("{:?}", vm.cycle) };
         match fact {
             Fact::Enrolled { identity, source, name, .. } => {
@@ -348,9 +382,19 @@ impl Vm {
             | Fact::TestMigrationEnded { .. }
             | Fact::TestMigrationCleanedUp { .. }
             | Fact::MigrationCommitted { .. } => self.migrate(fact)?,
+            Fact::Foreseen { .. } if self.cycle.is_some() => {}
+            Fact::TrackerLied(lie) => {
+                // What an earlier attempt planned by the same tracker is not whole either.
+                self.salvage.remove(&lie.disk);
+                self.trust.lied(lie);
+            }
+            Fact::TrackingRenewed { .. } => self.forget_markers(),
             fact => {
                 let fact = self.without_excluded(fact)?;
                 let Some(cycle) = self.cycle.as_mut() else { return Err(refuse(self, &fact)) };
+                if let Fact::DiskPlanned { plan, .. } = &fact {
+                    self.trust.compared(plan.compared);
+                }
                 let repairs = cycle.repairs(&self.salvage);
                 let committed = cycle.apply(fact)?;
                 if let Some((point, pending)) = committed {
@@ -361,6 +405,14 @@ impl Vm {
             }
         }
         Ok(())
+    }
+
+    fn forget_markers(&mut self) {
+        self.trust.reset();
+        self.salvage.clear();
+        for disk in self.point.iter_mut().flat_map(|point| point.disks.values_mut()) {
+            disk.marker = None;
+        }
     }
 
     fn own(&mut self, epoch: Epoch, newest: Option<PointRef>, point: Option<Point>, next_cycle: CycleNumber, unjudged: Option<Point>) {
@@ -387,6 +439,7 @@ impl Vm {
             last,
             outcome,
             disks,
+            timing: self.timing,
         });
         if self.history.len() > HISTORY {
             self.history.remove(0);
@@ -412,9 +465,12 @@ impl Vm {
             .collect();
     }
 
-    /// Forgets what was copied, as it may be what failed; but a copy that is complete is good, and only its commit could not be made.
+    /// Forgets what was copied, as it may be what failed; but a copy that is complete is good, and only its commit could not be made. And
+    /// what passes by itself says nothing against what earlier attempts published.
     fn fail_cycle(&mut self, fault: Fault, at: Timestamp) {
-        self.salvage = self.cycle.as_ref().map_or_else(BTreeMap::new, |cycle| cycle.repairs(&self.salvage));
+        if !fault.kind.passes() {
+            self.salvage = self.cycle.as_ref().map_or_else(BTreeMap::new, |cycle| cycle.repairs(&self.salvage));
+        }
         self.abandon(Then::EndCycle { fault, at });
     }
 

@@ -81,7 +81,7 @@ fn tracked_disk<'a>(state: &'a State, query: &Query) -> Result<(&'a Disk, Option
 /// Cuts one reply out of the whole answer, and lies where a knob says so.
 fn reply(centre: &Datacentre, query: &Query, extents: &[Extent], capacity: u64) -> Object {
     let knobs = centre.knobs();
-    let widened = widen(extents, knobs.changes_widen_cells, capacity);
+    let widened = hide(widen(extents, knobs.changes_widen_cells, capacity), knobs.changes_hidden_share, capacity);
     let hidden = |number: usize| {
         knobs.changes_hidden_extents.contains(&number) || knobs.changes_hidden_pages.contains(&(number / knobs.changes_extents_max))
     };
@@ -117,4 +117,37 @@ fn widen(extents: &[Extent], cells: u64, capacity: u64) -> Vec<Extent> {
     let numbers: BTreeSet<u64> =
         extents.iter().flat_map(|extent| (extent.start / CELL).saturating_sub(cells)..extent.end().div_ceil(CELL) + cells).collect();
     crate::disk::from_units(numbers, CELL, capacity)
+}
+
+/// Leaves out the cells that change tracking is blind to.
+fn hide(extents: Vec<Extent>, share: f64, capacity: u64) -> Vec<Extent> {
+    if share <= 0.0 {
+        return extents;
+    }
+    let cells = extents.iter().flat_map(|extent| extent.start / CELL..extent.end().div_ceil(CELL));
+    crate::disk::from_units(cells.filter(|cell| !is_blind_to(*cell, share)), CELL, capacity)
+}
+
+/// Scattered over the disk as if by chance (Fibonacci hashing), and the same for each question.
+fn is_blind_to(cell: u64, share: f64) -> bool {
+    let scattered = cell.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+    (scattered as f64) < share * (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blind_tracker_hides_its_share_and_always_the_same() {
+        let disk = vec![Extent { start: 0, length: 100_000 * CELL }];
+        for share in [0.01, 0.3, 1.0] {
+            let seen: u64 = hide(disk.clone(), share, 100_000 * CELL).iter().map(|extent| extent.length / CELL).sum();
+            let hidden = (100_000 - seen) as f64 / 100_000.0;
+            assert!((hidden - share).abs() < 0.002, "{hidden} of {share}");
+        }
+        let whole = hide(disk, 0.3, 100_000 * CELL);
+        let part = hide(vec![Extent { start: 7 * CELL, length: 500 * CELL }], 0.3, 100_000 * CELL);
+        assert!(part.iter().all(|extent| whole.iter().any(|other| other.start <= extent.start && extent.end() <= other.end())));
+    }
 }

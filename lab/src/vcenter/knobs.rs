@@ -44,6 +44,8 @@ pub struct Knobs {
     pub changes_hidden_extents: Vec<usize>,
     /// Lie: leave out all extents of the replies with these numbers, when counted in steps of `changes_extents_max`.
     pub changes_hidden_pages: Vec<usize>,
+    /// Lie: change tracking is blind to this share of all cells, always to the same ones.
+    pub changes_hidden_share: f64,
     /// Report so many cells too many on both sides of each extent. Allowed, and it must do no harm.
     pub changes_widen_cells: u64,
     /// Lie: the reply starts so many bytes behind the asked offset.
@@ -116,6 +118,7 @@ impl Default for Knobs {
             changes_window_bytes: None,
             changes_hidden_extents: Vec::new(),
             changes_hidden_pages: Vec::new(),
+            changes_hidden_share: 0.0,
             changes_widen_cells: 0,
             changes_start_shift: 0,
             folder_latency_milliseconds: 0,

@@ -36,8 +36,8 @@ impl VmTask {
     /// When something that a seat was taken for is tried again, and nothing of a cycle is under way.
     pub(super) fn begins_again_at(&self, now: Timestamp) -> Option<Timestamp> {
         let begins = |step: &Step| matches!(step, Step::EnableTracking | Step::BeginCycle { .. });
-        let tried = self.tries.iter().filter(|(step, _)| begins(step) && self.ledger.state().cycle.is_none());
-        tried.map(|(_, (_, not_before))| *not_before).filter(|not_before| *not_before > now).max()
+        let tried = self.tries.waiting().filter(|(step, _)| begins(step) && self.ledger.state().cycle.is_none());
+        tried.map(|(_, not_before)| not_before).filter(|not_before| *not_before > now).max()
     }
 
     /// Asks for a seat where the VM is now.

@@ -7,6 +7,7 @@ use crate::log::layout;
 use crate::log::seal::Role;
 use crate::model::Fault;
 use crate::model::commit::{Commit, DiskCommit, FORMAT, Mode, PointRef, Sha};
+use crate::policy::distrust::Trust;
 use crate::policy::mode::PointDisk;
 use crate::policy::vm::{Copying, Fact, Point, Stage, Urgency};
 
@@ -29,7 +30,8 @@ impl Performing {
         let Stage::Closed { quiesced, opened_at, disks } = &cycle.stage else {
             return Err(Fault::internal("a commit is drawn before the copy is complete"));
         };
-        let committed = disks.each.values().map(|copying| draw_disk(copying).ok_or_else(|| Fault::internal("a disk is not copied")));
+        let committed =
+            disks.each.values().map(|copying| draw_disk(copying, &self.vm.trust).ok_or_else(|| Fault::internal("a disk is not copied")));
         let committed: Vec<DiskCommit> = committed.collect::<Result<_, _>>()?;
         let builds_on_base = committed.iter().any(|disk| disk.mode != Mode::Initial);
         Ok(Commit {
@@ -51,7 +53,7 @@ impl Performing {
     }
 }
 
-fn draw_disk(copying: &Copying) -> Option<DiskCommit> {
+fn draw_disk(copying: &Copying, trust: &Trust) -> Option<DiskCommit> {
     let plan = copying.plan.as_ref()?;
     let mut layers = plan.carried.clone();
     layers.push(copying.layer.as_ref()?.0.clone());
@@ -62,7 +64,8 @@ fn draw_disk(copying: &Copying) -> Option<DiskCommit> {
         size: copying.source.size,
         mode: plan.mode,
         layers,
-        marker: copying.source.marker.clone(),
+        // No later cycle may ask a tracker that lied, not even one of an agent that has lost this journal.
+        marker: copying.source.marker.clone().filter(|_| trust.lie(&copying.source.id).is_none()),
     })
 }
 

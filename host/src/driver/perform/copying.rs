@@ -37,7 +37,7 @@ impl Performing {
             sent: progress.sent.load(Ordering::Relaxed),
             stored: progress.stored.load(Ordering::Relaxed),
         };
-        Ok(Fact::DiskCopied { disk: disk.clone(), layer: copied.layer, stats }.into())
+        Ok(Fact::DiskCopied { disk: disk.clone(), layer: copied.layer, stats, at: self.gateway.clock.now() }.into())
     }
 }
 

@@ -1,23 +1,28 @@
 //! What an attempt that was cut short leaves for the next one: the layers that its published pages make, and the marker since which the
 //! disk may have changed under them.
 //!
-//! Salvage saves work and nothing else, so nothing here fails.
+//! Salvage saves work and nothing else, so nothing here fails. A store that does not answer is why most attempts are cut short, so what it
+//! holds is not only known from asking it: the copy itself remembers what it published last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::driver::gateway::Gateway;
-use crate::model::{SnapshotToken, VmId};
-use crate::pipeline::copy;
+use crate::model::{DiskId, SnapshotToken, VmId};
+use crate::pipeline::copy::{self, Progress};
 use crate::policy::vm::{Copying, Cycle, Salvage, Stage, Vm};
 
 use super::copying::job;
 
 /// What a failing attempt leaves for the next one. Whatever cannot be found out now is copied again.
-pub async fn salvage(gateway: &Gateway, id: &VmId, vm: &Vm) -> Vec<Salvage> {
+pub async fn salvage(gateway: &Gateway, id: &VmId, vm: &Vm, progress: &BTreeMap<DiskId, Arc<Progress>>) -> Vec<Salvage> {
     let Some(cycle) = &vm.cycle else { return Vec::new() };
     let Stage::Open { token, disks: Some(disks), .. } = &cycle.stage else { return vm.salvage.values().cloned().collect() };
     let mut kept = Vec::new();
     for (disk, copying) in &disks.each {
         let before = vm.salvage.get(disk);
-        match salvage_disk(gateway, id, cycle, token, copying, before).await {
+        let remembered = progress.get(disk).map(|progress| &**progress);
+        match salvage_disk(gateway, id, cycle, token, copying, before, remembered).await {
             Some(salvage) => kept.push(salvage),
             None => kept.extend(before.filter(|_| copying.plan.is_none()).cloned()),
         }
@@ -32,11 +37,21 @@ async fn salvage_disk(
     token: &SnapshotToken,
     copying: &Copying,
     before: Option<&Salvage>,
+    remembered: Option<&Progress>,
 ) -> Option<Salvage> {
     let plan = copying.plan.as_ref()?;
     let mut layers = plan.carried.clone();
-    let job = job(gateway, id, cycle, token, copying, None).await.ok()?;
-    layers.extend(copy::published_layer(&job, &gateway.log).await.ok()?);
+    let published = async {
+        let job = job(gateway, id, cycle, token, copying, None).await?;
+        copy::published_layer(&job, &gateway.log).await
+    };
+    layers.extend(match &copying.layer {
+        Some((whole, _)) => Some(whole.clone()),
+        None => match published.await {
+            Err(fault) if fault.kind.passes() => remembered?.published(),
+            published => published.ok()?,
+        },
+    });
     let marker = match before.filter(|_| !plan.carried.is_empty()) {
         Some(before) => before.marker.clone(),
         None => copying.source.marker.clone()?,

@@ -21,9 +21,13 @@ impl Performing {
         Ok(Done { swept: true, ..Done::default() })
     }
 
-    pub(super) fn intend_snapshot(&self, attempt: Attempt) -> Done {
+    /// Of a cycle's later attempts none opens a snapshot before the store answers again: it would grow and could not be copied.
+    pub(super) async fn intend_snapshot(&self, attempt: Attempt) -> Result<Done, Fault> {
+        if attempt.in_cycle() > 1 {
+            self.check_owner().await?;
+        }
         let tag = self.new_tag(attempt);
-        Fact::SnapshotIntended { attempt, tag, at: self.gateway.clock.now() }.into()
+        Ok(Fact::SnapshotIntended { attempt, tag, at: self.gateway.clock.now() }.into())
     }
 
     pub(super) async fn open_snapshot(&self, tag: &str) -> Result<Done, Fault> {

@@ -28,7 +28,7 @@ impl Performing {
         Ok(BaseTable { table, size })
     }
 
-    async fn table_from_log(&self, disk: &DiskId, point: PointRef) -> Result<DigestTable, Fault> {
+    pub(super) async fn table_from_log(&self, disk: &DiskId, point: PointRef) -> Result<DigestTable, Fault> {
         let log = &self.gateway.log;
         let chain = Chain::read(log, &self.id, point.cycle).await?;
         let table = DigestTable::create(&*self.gateway.work, &table_name(&self.id, disk), chain.disk(disk)?.size).await?;

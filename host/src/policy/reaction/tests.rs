@@ -8,8 +8,8 @@ const KINDS: [FaultKind; 12] =
     [Denied, Auth, NotFound, Conflict, Invalid, Corrupt, Unsupported, Throttled, Unavailable, Full, Cancelled, Internal];
 
 /// r: again, s: new snapshot, f: the cycle fails, h: halts.
-fn letter(step: &Step, kind: FaultKind, tries: u32) -> char {
-    match react(step, &Fault::new(kind, ""), tries) {
+fn letter(step: &Step, kind: FaultKind, failing: Failing) -> char {
+    match react(step, &Fault::new(kind, ""), failing, Patience::default()) {
         Reaction::Retry { .. } => 'r',
         Reaction::NewSnapshot => 's',
         Reaction::FailCycle => 'f',
@@ -22,7 +22,7 @@ fn every_step_has_its_reaction_to_every_kind() {
     let urgency = Urgency::Scheduled;
     let (token, tag) = (|| "token".into(), || "tag".to_owned());
     let table = [
-        // In the order of KINDS: at the first try, and when tries are used up.
+        // In the order of KINDS: as long as the budget lasts, and when it is spent.
         (Step::CheckOwner, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::TakeOwnership, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
         (Step::LearnPast, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
@@ -30,13 +30,14 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::Prepare, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::TakeSeat, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::EnableTracking, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
+        (Step::RenewTracking, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::Sweep, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::PowerOff, "frfffffrrfff", "ffffffffffff"),
-        (Step::IntendSnapshot { attempt: Attempt::FIRST }, "frfffffrrfff", "ffffffffffff"),
+        (Step::IntendSnapshot { attempt: Attempt::FIRST }, "frfffffrrfff", "frfffffrrfff"),
         (Step::OpenSnapshot { tag: tag() }, "frfffffrrfff", "ffffffffffff"),
-        (Step::ListDisks { token: token() }, "frsffffrrfff", "ffsffffssfff"),
-        (Step::PlanDisk { disk: "d".into() }, "frsffffrrfff", "ffsffffssfff"),
-        (Step::CopyDisk { disk: "d".into() }, "frsffffrrfff", "ffsffffssfff"),
+        (Step::ListDisks { token: token() }, "frsffffrrfff", "fssffffssfff"),
+        (Step::PlanDisk { disk: "d".into() }, "frsffffrrfff", "fssffffssfff"),
+        (Step::CopyDisk { disk: "d".into() }, "frsffffrrfff", "fssffffssfff"),
         (Step::CloseSnapshot { token: token() }, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::AbandonSnapshot { tag: tag(), token: None }, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::Commit { cycle: CycleNumber(1) }, "rrrhrfrrrrrr", "rrrhrfrrrrrr"),
@@ -45,9 +46,15 @@ fn every_step_has_its_reaction_to_every_kind() {
         (Step::ResetTracking, "rrrrrrrrrrrr", "rrrrrrrrrrrr"),
         (Step::LetGo, "rrrhrrrrrrrr", "rrrhrrrrrrrr"),
     ];
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let within = [(1, hours(0)), (5, hours(100)), (1000, hours(2) - Duration::from_secs(1))];
+    let spent = [(6, hours(2)), (1000, hours(3))];
     for (step, first, last) in table {
-        let found = |tries| KINDS.map(|kind| letter(&step, kind, tries)).iter().collect::<String>();
-        assert_eq!((found(1).as_str(), found(6).as_str()), (first, last), "{step:?}");
+        for (budget, expected) in within.iter().map(|failing| (failing, first)).chain(spent.iter().map(|failing| (failing, last))) {
+            let failing = Failing { tries: budget.0, lasting: budget.1 };
+            let found = KINDS.map(|kind| letter(&step, kind, failing)).iter().collect::<String>();
+            assert_eq!(found, expected, "{step:?} {failing:?}");
+        }
     }
 }
 

@@ -243,10 +243,10 @@ impl Cycle {
                 let each = disks.into_iter().map(|disk| (disk.id.clone(), Copying { source: disk, plan: None, layer: None }));
                 *listed = Some(Disks { definition, each: each.collect() });
             }
-            (Fact::DiskPlanned { disk, plan }, Stage::Open { disks: Some(disks), .. }) => {
+            (Fact::DiskPlanned { disk, plan, .. }, Stage::Open { disks: Some(disks), .. }) => {
                 disks.each.get_mut(&disk).filter(|disk| disk.plan.is_none()).ok_or(refused)?.plan = Some(plan);
             }
-            (Fact::DiskCopied { disk, layer, stats }, Stage::Open { disks: Some(disks), .. }) => {
+            (Fact::DiskCopied { disk, layer, stats, .. }, Stage::Open { disks: Some(disks), .. }) => {
                 let copying = disks.each.get_mut(&disk).filter(|disk| disk.plan.is_some() && disk.layer.is_none());
                 copying.ok_or(refused)?.layer = Some((layer, stats));
             }
@@ -264,9 +264,12 @@ impl Cycle {
                 let rows = planned().map(|(disk, copying, plan)| EndedDisk {
                     disk: disk.clone(),
                     label: copying.source.label.clone(),
+                    size: copying.source.size.bytes(),
                     mode: plan.mode,
                     resync: plan.resync.clone(),
                     reported_bytes: plan.reported_bytes,
+                    reported_extents: plan.reported_extents,
+                    compared: plan.compared,
                     stats: copying.layer.as_ref().map_or_else(CopyStats::default, |(_, stats)| *stats),
                 });
                 let answer = (point.commit, rows.collect());

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::commit::{Layer, Mode, PointRef, Rejection, Sha};
 use crate::model::{Attempt, CycleNumber, DiskId, DiskMarker, Epoch, Fault, Marker, ResyncReason, SnapshotDisk, SnapshotToken, VmRef};
+use crate::policy::distrust::{Compared, Lie};
+use crate::policy::forecast::Forecast;
 use crate::policy::mode::PointDisk;
 
 use super::course::{Ending, Running};
@@ -41,6 +43,10 @@ pub enum Fact {
         urgency: Urgency,
         at: Timestamp,
     },
+    /// How long the cycle that began will take, if it is a delta: to be compared with what became of it.
+    Foreseen {
+        forecast: Forecast,
+    },
     PoweredOff,
     SnapshotIntended {
         attempt: Attempt,
@@ -57,14 +63,22 @@ pub enum Fact {
         disks: Vec<SnapshotDisk>,
         definition: serde_json::Value,
     },
+    /// Cells that the source called unchanged are not what the base holds. The plan that follows is a resync.
+    TrackerLied(Lie),
+    /// Change tracking began anew: markers from before mean nothing.
+    TrackingRenewed {
+        at: Timestamp,
+    },
     DiskPlanned {
         disk: DiskId,
         plan: Plan,
+        at: Timestamp,
     },
     DiskCopied {
         disk: DiskId,
         layer: Layer,
         stats: CopyStats,
+        at: Timestamp,
     },
     SnapshotClosed {
         markers: Vec<DiskMarker>,
@@ -196,8 +210,12 @@ pub struct Plan {
     pub planned_bytes: u64,
     /// What the source itself reported as changed; for initial and resync the whole disk.
     pub reported_bytes: u64,
+    /// In so many extents.
+    pub reported_extents: u64,
     /// Layers of earlier attempts that this one builds on.
     pub carried: Vec<Layer>,
+    /// What was read again of the rest, to see whether the source is to be believed.
+    pub compared: Compared,
 }
 
 /// What one disk cost in one cycle. Bytes.

@@ -3,13 +3,15 @@ use proptest::prelude::*;
 use crate::model::commit::{Layer, Sha};
 use crate::model::{DiskSize, SnapshotDisk};
 use crate::policy::admission::{Kind, Standing};
+use crate::policy::distrust::Compared;
 use crate::policy::mode::PointDisk;
-use crate::policy::reaction::{Reaction, react};
+use crate::policy::reaction::{Failing, Patience, Reaction, react};
 
 use super::*;
 
 pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
-pub(super) const READY: Session = Session { owner_checked: true, swept: true, prepared: true, tracking: true, leaving: false };
+pub(super) const READY: Session =
+    Session { owner_checked: true, swept: true, prepared: true, tracking: true, leaving: false, renewal_tried_before: None };
 
 pub(super) fn interval() -> Interval {
     Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(600) }
@@ -42,7 +44,18 @@ fn plan(vm: &Vm, disk: &DiskId) -> Plan {
     };
     let digest = Sha::of(b"plan");
     let carried = vm.salvage.get(disk).map_or_else(Vec::new, |salvage| salvage.layers.clone());
-    Plan { mode, resync: None, parts: 1, digest, covered_digest: digest, planned_bytes: 1 << 20, reported_bytes: 1 << 20, carried }
+    Plan {
+        mode,
+        resync: None,
+        parts: 1,
+        digest,
+        covered_digest: digest,
+        planned_bytes: 1 << 20,
+        reported_bytes: 1 << 20,
+        reported_extents: 1,
+        carried,
+        compared: Compared::default(),
+    }
 }
 
 pub(super) fn point(cycle: CycleNumber) -> Point {
@@ -75,14 +88,15 @@ pub(super) fn success(vm: &Vm, step: &Step, now: Timestamp) -> Option<Fact> {
         Step::TakeOwnership | Step::LearnPast => {
             Fact::Owned { epoch: Epoch(1), newest: vm.newest, point: vm.point.clone(), next_cycle: CycleNumber(1), unjudged: None }
         }
+        Step::RenewTracking => Fact::TrackingRenewed { at: now },
         Step::BeginCycle { urgency } => Fact::CycleBegan { cycle: CycleNumber(vm.next_cycle), urgency: *urgency, at: now },
         Step::PowerOff => Fact::PoweredOff,
         Step::IntendSnapshot { attempt } => Fact::SnapshotIntended { attempt: *attempt, tag: "tag".into(), at: now },
         Step::OpenSnapshot { .. } => Fact::SnapshotOpened { attempt, token: "token".into(), quiesced: true, at: now },
         Step::ListDisks { .. } => Fact::DisksListed { disks: vec![snapshot_disk("d", "Hard disk 1")], definition: serde_json::Value::Null },
-        Step::PlanDisk { disk } => Fact::DiskPlanned { disk: disk.clone(), plan: plan(vm, disk) },
+        Step::PlanDisk { disk } => Fact::DiskPlanned { disk: disk.clone(), plan: plan(vm, disk), at: now },
         Step::CopyDisk { disk } => {
-            Fact::DiskCopied { disk: disk.clone(), layer: layer(cycle?.number.0, attempt), stats: CopyStats::default() }
+            Fact::DiskCopied { disk: disk.clone(), layer: layer(cycle?.number.0, attempt), stats: CopyStats::default(), at: now }
         }
         Step::CloseSnapshot { .. } => Fact::SnapshotClosed { markers: Vec::new() },
         Step::AbandonSnapshot { .. } => Fact::Abandoned,
@@ -166,7 +180,7 @@ fn an_agent_that_takes_over_after_the_final_cycle_begins_none_by_itself() {
 
 /// What burdens the source: it never happens without a seat.
 fn needs_seat(step: &Step) -> bool {
-    let opens = matches!(step, Step::IntendSnapshot { .. } | Step::OpenSnapshot { .. } | Step::EnableTracking);
+    let opens = matches!(step, Step::IntendSnapshot { .. } | Step::OpenSnapshot { .. } | Step::RenewTracking | Step::EnableTracking);
     let reads = matches!(step, Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. });
     opens || reads || matches!(step, Step::BeginCycle { .. } | Step::PowerOff)
 }
@@ -191,12 +205,12 @@ fn as_many_disks_are_read_as_there_are_places_and_the_rest_follows() {
     let steps = |vm: &Vm| vm.next_steps(START, &Conditions { seat: Seat::Held { disks: 2 }, ..conditions(ready) });
     assert_eq!(steps(&vm), ["a", "b", "c"].map(|disk| Step::PlanDisk { disk: disk.into() }));
     for disk in ["a", "b", "c"] {
-        vm.apply(Fact::DiskPlanned { disk: disk.into(), plan: plan(&vm, &disk.into()) }).unwrap();
+        vm.apply(Fact::DiskPlanned { disk: disk.into(), plan: plan(&vm, &disk.into()), at: START }).unwrap();
     }
     let copy = |disks: &[&str]| disks.iter().map(|disk| Step::CopyDisk { disk: (*disk).into() }).collect::<Vec<_>>();
     assert_eq!((steps(&vm), vm.disks_left()), (copy(&["a", "b"]), Some(3)));
     let layer = layer(1, Attempt::FIRST);
-    vm.apply(Fact::DiskCopied { disk: "b".into(), layer, stats: CopyStats::default() }).unwrap();
+    vm.apply(Fact::DiskCopied { disk: "b".into(), layer, stats: CopyStats::default(), at: START }).unwrap();
     assert_eq!((steps(&vm), vm.seat_need(&steps(&vm))), (copy(&["a", "c"]), SeatNeed::Seat { disks_left: Some(2) }));
 }
 
@@ -246,7 +260,7 @@ proptest! {
         let mut now = START;
         for (choice, fault, tries) in choices {
             now = now.checked_add(Duration::from_secs(300)).unwrap();
-            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8, tracking: choice != 7, leaving: false };
+            let session = Session { owner_checked: choice != 9, swept: choice != 8, prepared: tries != 8, tracking: choice != 7, ..READY };
             let steps = vm.next_steps(now, &conditions(session));
             prop_assert!(!steps.is_empty());
             prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));
@@ -259,7 +273,7 @@ proptest! {
                     Some(Fact::Rejected { rejection, at: now })
                 }
                 (7, _) => Some(Fact::Demanded { urgency: Urgency::Final, at: now }),
-                (5 | 6, step) => match react(step, &fault, tries) {
+                (5 | 6, step) => match react(step, &fault, Failing { tries, lasting: Duration::from_secs(u64::from(tries) * 1800) }, Patience::default()) {
                     Reaction::Retry { .. } => None,
                     Reaction::NewSnapshot => Some(Fact::AttemptFailed { fault, salvage: Vec::new(), retry_at: now }),
                     Reaction::FailCycle => Some(Fact::CycleFailed { fault, at: now }),

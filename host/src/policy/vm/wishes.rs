@@ -64,8 +64,9 @@ impl Vm {
             Fact::TrackingResetAsked { .. } => self.wishes.tracking_reset = true,
             Fact::TrackingReset { .. } if self.wishes.tracking_reset && self.cycle.is_none() => {
                 self.wishes.tracking_reset = false;
-                // No marker from before means anything.
+                // No marker from before means anything, and no lie either.
                 self.salvage.clear();
+                self.trust.reset();
                 if self.point.is_some() && !self.is_stopped() {
                     self.wishes.resync = Some(tracking_reset());
                     self.demand = self.demand.max(Some(Urgency::Demanded));

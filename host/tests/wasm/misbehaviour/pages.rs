@@ -82,7 +82,7 @@ async fn what_behaves_is_planned() {
     let source = world.source().await;
     let size = DiskSize::new(SIZE).unwrap();
     let changed = changed_since(&source, &"snap".into(), &"disk".into(), size, &"m".into()).await.unwrap();
-    let Changed::Cells(cells) = changed else { panic!("{changed:?}") };
+    let Changed::Cells(cells, _) = changed else { panic!("{changed:?}") };
     assert_eq!(cells.sectors(), SIZE / 512);
 }
 

@@ -11,6 +11,7 @@ mod fleet;
 mod kills;
 mod lost;
 mod network;
+mod outlook;
 mod peers;
 mod plugins;
 mod restore;

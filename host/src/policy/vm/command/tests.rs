@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use crate::model::{CycleNumber, FaultKind};
-use crate::policy::reaction::{Reaction, react};
+use crate::policy::reaction::{Failing, Patience, Reaction, react};
 use crate::policy::vm::tests::{READY, START, any_fault, conditions, in_order, point, snapshot_disk, success};
 use crate::policy::vm::{Point, Session, Step};
 
@@ -341,7 +341,7 @@ proptest! {
                     Verdict::Accepted(facts) => facts,
                     _ => Vec::new(),
                 },
-                4 | 5 => match react(step, &fault, tries) {
+                4 | 5 => match react(step, &fault, Failing { tries, lasting: std::time::Duration::from_secs(u64::from(tries) * 1800) }, Patience::default()) {
                     Reaction::Retry { .. } => Vec::new(),
                     Reaction::NewSnapshot => {
                         let salvage = vm.salvage.values().cloned().collect();
