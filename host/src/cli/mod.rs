@@ -10,6 +10,7 @@ mod project;
 mod run;
 mod vm;
 mod watch;
+mod waypoints;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -99,6 +100,9 @@ enum Verb {
         #[arg(long)]
         to: PathBuf,
     },
+    /// Prints every moment at which a test can have the process die.
+    #[command(hide = true)]
+    Waypoints,
     /// Plugins: what they would reach, which of them may run, and projects of your own.
     #[command(subcommand)]
     Plugin(PluginVerb),
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Verb::Plugin(PluginVerb::Installed(verb)) => plugin::main(&arguments.config, arguments.json, verb),
         Verb::Plugin(PluginVerb::Own(verb)) => project::main(arguments.json, verb),
         Verb::Status { watch: true } => watch::main(&arguments.config),
+        Verb::Waypoints => waypoints::main(),
         verb => ask(&arguments.config, arguments.json, command(verb)),
     }
 }
@@ -139,7 +144,7 @@ fn command(verb: &Verb) -> Command {
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }
-        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Plugin(_) | Verb::Status { .. } => Command::Status,
+        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Plugin(_) | Verb::Waypoints | Verb::Status { .. } => Command::Status,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::files::Files;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::store::Log;
+use crate::model::waypoint;
 use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::Progress;
 use crate::pipeline::limits::Copies;
@@ -99,6 +100,11 @@ pub struct Enrolment {
     pub source: String,
     pub name: String,
     pub repair: Repair,
+}
+
+/// Moments of steps; those of their facts are the ledger's.
+fn moment(step: &Step, which: &str) {
+    waypoint::reached(|| format!("step/{}/{which}", waypoint::name_of(step)));
 }
 
 /// None for a step that was called off.
@@ -244,7 +250,14 @@ impl VmTask {
             progress: self.progress.clone(),
         };
         let name = step.clone();
-        let (performance, handle) = abortable(async move { performing.perform(&step).await });
+        let (performance, handle) = abortable(async move {
+            moment(&step, "begun");
+            let result = performing.perform(&step).await;
+            if result.is_ok() {
+                moment(&step, "done");
+            }
+            result
+        });
         self.under_way.push((name.clone(), handle));
         self.running.push(Box::pin(async move { (name, performance.await) }));
     }

@@ -23,3 +23,4 @@ pub mod spreading;
 pub mod store;
 pub mod stores;
 mod tries;
+pub mod waypoints;

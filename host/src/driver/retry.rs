@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Clock;
+use crate::log::kind::ObjectKind;
 use crate::log::seal::Sealed;
 use crate::log::sink::{EntriesPage, Sink, SinkDescription};
+use crate::model::waypoint;
 use crate::model::{
     Closing, DiskId, DiskMarker, Extent, Fault, FaultKind, Finding, Marker, OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce,
     SnapshotDisk, SnapshotToken, SourceDescription, VmDefinition, VmRef,
@@ -51,7 +53,9 @@ impl Sink for PersistentSink {
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
-        persist!(self.clock, self.inner.put(key, body.clone()))
+        persist!(self.clock, self.inner.put(key, body.clone()))?;
+        waypoint::reached(|| format!("put/{}", name_of_kind(key)));
+        Ok(())
     }
 
     async fn get(&self, key: &str, range: Option<Extent>) -> Result<Bytes, Fault> {
@@ -74,6 +78,7 @@ impl Sink for PersistentSink {
         loop {
             let asked: Vec<String> = left.iter().map(|&place| keys[place].clone()).collect();
             let found = persist!(self.clock, self.inner.delete(&asked))?;
+            asked.iter().for_each(|key| waypoint::reached(|| format!("deleted/{}", name_of_kind(key))));
             tries += 1;
             let passing = found.iter().filter_map(|result| result.as_ref().err()).find(|fault| fault.kind.passes()).cloned();
             left.iter().zip(found).for_each(|(&place, result)| results[place] = result);
@@ -85,6 +90,10 @@ impl Sink for PersistentSink {
             }
         }
     }
+}
+
+fn name_of_kind(key: &str) -> String {
+    waypoint::name_of(&ObjectKind::of(key))
 }
 
 /// Retries questions and reads. Calls that change something on the source are left to the driver, whose steps repeat them whole.

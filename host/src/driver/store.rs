@@ -19,13 +19,13 @@ use crate::random::Random;
 use super::expected::{self, Expected};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Pin {
+pub(super) struct Pin {
     store: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum PinFact {
+pub(super) enum PinFact {
     Pinned { store: String },
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::model::Fault;
+use crate::model::waypoint;
 
 use super::Journal;
 
@@ -43,7 +44,9 @@ impl<S: Folded + Clone> Ledger<S> {
         let mut next = self.state.clone();
         facts.iter().try_for_each(|fact| next.fold(fact.clone()))?;
         let lines: Vec<String> = facts.iter().map(|fact| serde_json::to_string(fact).expect("a fact has only string keys")).collect();
+        pass::<S>(&lines, "unrecorded");
         self.journal.append(&self.aggregate, self.count, &lines).await?;
+        pass::<S>(&lines, "recorded");
         self.count += lines.len() as u64;
         self.state = next;
         Ok(())
@@ -52,4 +55,20 @@ impl<S: Folded + Clone> Ledger<S> {
     pub fn state(&self) -> &S {
         &self.state
     }
+}
+
+/// Moments of facts are called after their state: `vm/committed/recorded`.
+fn pass<S>(lines: &[String], moment: &str) {
+    lines.iter().for_each(|line| waypoint::reached(|| format!("{}/{}/{moment}", state_name::<S>(), waypoint::variant(line))));
+}
+
+/// Every moment of the facts of this state.
+pub fn waypoints<S: Folded>() -> Vec<String> {
+    let facts = waypoint::names::<S::Fact>();
+    facts.iter().flat_map(|fact| ["unrecorded", "recorded"].map(|moment| format!("{}/{fact}/{moment}", state_name::<S>()))).collect()
+}
+
+/// The last part of the type's own name, in small letters.
+fn state_name<S>() -> String {
+    std::any::type_name::<S>().rsplit("::").next().unwrap_or_default().to_ascii_lowercase()
 }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 use crate::model::Fault;
 
-pub use ledger::{Folded, Ledger};
-pub use sqlite::SqliteJournal;
+pub use ledger::{Folded, Ledger, waypoints};
+pub use sqlite::{SqliteJournal, UNCOMMITTED};
 
 #[async_trait]
 pub trait Journal: Send + Sync {

@@ -7,11 +7,15 @@ use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::model::Fault;
+use crate::model::waypoint;
 
 use super::Journal;
 
 /// Written into the file, so that a newer version never misreads an older journal and the other way round.
 const SCHEMA_VERSION: i32 = 1;
+
+/// The moment at which facts are written and not committed.
+pub const UNCOMMITTED: &str = "journal/uncommitted";
 
 pub struct SqliteJournal {
     connection: Arc<Mutex<Connection>>,
@@ -89,6 +93,7 @@ impl Journal for SqliteJournal {
                             params![name, after + number as u64, body],
                         )?;
                     }
+                    waypoint::reached(|| UNCOMMITTED.to_owned());
                     transaction.commit()?;
                 }
                 Ok(held)

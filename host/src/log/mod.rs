@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod fold;
 pub mod initial;
 pub mod keys;
+pub mod kind;
 pub mod layout;
 pub mod news;
 pub mod owner;

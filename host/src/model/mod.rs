@@ -8,6 +8,7 @@ mod extent;
 mod fault;
 mod ids;
 mod machine;
+pub mod waypoint;
 
 pub(crate) use bitmap::Page;
 pub use bitmap::SectorBitmap;

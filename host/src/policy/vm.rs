@@ -141,8 +141,9 @@ pub struct Conditions {
     pub seat: Seat,
 }
 
-/// What to do. Two steps of one answer may run side by side.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// What to do. Two steps of one answer may run side by side. Serialised for its name alone (`waypoint.rs`): nobody keeps a step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Nothing before this moment.
     Wait {

@@ -21,6 +21,7 @@ use crate::log::page::{Entry, ManifestPage, SegmentName};
 use crate::log::store::Log;
 use crate::model::{CycleNumber, DiskId, Fault, FaultKind, VmId};
 
+use super::moment::Moment;
 use super::places;
 use super::prepare::{Places, open_filling, write_block};
 
@@ -136,6 +137,7 @@ impl Ahead {
         if let Some(Following::Pages { next_page, .. }) = self.copies.get_mut(&key) {
             *next_page += 1;
         }
+        Moment::FilledAhead.reached();
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::log::table::DigestTable;
 use crate::model::commit::{AppliedDisk, Commit, DiskCommit, Mode, PointRef};
 use crate::model::{Fault, FaultKind};
 
+use super::moment::Moment;
 use super::places;
 use super::prepare::{Covered, Places, fold_of, spool_of, write_block};
 
@@ -29,12 +30,15 @@ pub async fn apply(
             }
         }
     }
+    Moment::Applied.reached();
     Ok(applied)
 }
 
 /// Drops what only this commit needed.
 pub async fn clean_up(log: &Log, places: &Places, commit: &Commit) -> Result<(), Fault> {
-    spool_of(log, places, commit).clear().await
+    spool_of(log, places, commit).clear().await?;
+    Moment::CleanedUp.reached();
+    Ok(())
 }
 
 async fn write_disk(log: &Log, places: &Places, commit: &Commit, disk: &DiskCommit, point: PointRef) -> Result<AppliedDisk, Fault> {
@@ -59,7 +63,9 @@ async fn write_disk(log: &Log, places: &Places, commit: &Commit, disk: &DiskComm
             covered.add_same(&block);
         }
     }
+    Moment::Written.reached();
     file.flush().await?;
+    Moment::Flushed.reached();
     table.settle(point).await?;
     Ok(covered.applied(disk))
 }
@@ -76,6 +82,7 @@ fn torn(fault: Fault) -> Fault {
 async fn promote(places: &Places, commit: &Commit, disk: &DiskCommit) -> Result<(), Fault> {
     let (vm, id) = (&commit.vm, &disk.disk);
     rename_once(&*places.replicas, &places::filling(vm, id), &places::replica(vm, id)).await?;
+    Moment::Promoted.reached();
     rename_once(&*places.work, &places::filling_table(vm, id), &places::table(vm, id)).await
 }
 

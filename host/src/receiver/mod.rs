@@ -12,6 +12,7 @@
 
 pub mod ahead;
 pub mod apply;
+pub mod moment;
 pub mod places;
 pub mod prepare;
 pub mod rebuild;

@@ -16,6 +16,7 @@ use crate::model::commit::{AppliedDisk, BadBlocks, Commit, DiskCommit, Mode, Rej
 use crate::model::{BLOCK, DiskId, DiskSize, Extent, Fault, FaultKind, SectorBitmap, VmId};
 
 use super::ahead::Ahead;
+use super::moment::Moment;
 use super::places;
 use super::spool::Spool;
 
@@ -219,6 +220,7 @@ impl Preparing<'_> {
         }
         covered.layers = fetch.fold().seen().cloned().collect();
         complete_bad(&mut covered, &bad);
+        Moment::Verified.reached();
         Ok((covered, bad))
     }
 
@@ -259,6 +261,7 @@ impl Preparing<'_> {
             let (_, point) = self.log.commit(vm, self.commit.cycle).await?;
             table.settle(point).await?;
         }
+        Moment::Filled.reached();
         Ok((covered, bad))
     }
 

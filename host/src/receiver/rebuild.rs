@@ -8,6 +8,7 @@ use crate::log::store::Log;
 use crate::log::table::{DigestTable, record_fold};
 use crate::model::{BLOCK, CELL, CellMask, DiskId, Fault};
 
+use super::moment::Moment;
 use super::places;
 use super::prepare::{Places, write_block};
 
@@ -62,6 +63,7 @@ pub async fn rebuild(log: &Log, chain: &Chain, places: &Places) -> Result<(), Fa
     for disk in &chain.point().disks {
         let file = places.replicas.open_sized(&places::replica(vm, &disk.disk), disk.size.bytes()).await?;
         restore(log, chain, &disk.disk, &*file).await?;
+        Moment::Restored.reached();
         let table = DigestTable::create(&*places.work, &places::table(vm, &disk.disk), disk.size).await?;
         record_fold(&table, &mut chain.fold(log, &disk.disk)?).await?;
         table.settle(chain.point_ref()).await?;
