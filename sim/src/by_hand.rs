@@ -134,6 +134,8 @@ impl Scene {
             replicas: MemoryFiles::new(self.world.clone()),
             work: MemoryFiles::new(self.world.clone()),
             clock: Arc::clone(&self.clock),
+            wall: Arc::clone(&self.wall),
+            sky: self.sky.clone(),
             vm: self.vm.clone(),
             limits: self.limits,
             distrust: self.distrust,

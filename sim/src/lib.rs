@@ -4,6 +4,7 @@
 //! ```text
 //!   memory source ─▶ gateway ─▶ memory sink ─▶ receiver ─▶ memory files
 //!        ▲ guests write          ▲ lost replies, doubled puts  ▲ writes that were not flushed are lost
+//!        └──── weather: a store that is away for hours, a hypervisor that is busy, a clock that somebody sets
 //!        └─────────────── world: virtual time, a seed, and a death at every effect ───────────────┘
 //! ```
 //!
@@ -16,7 +17,9 @@ pub mod files;
 pub mod further;
 pub mod journal;
 mod operator;
+pub mod rivalry;
 pub mod scenario;
 pub mod sink;
 pub mod source;
+pub mod weather;
 pub mod world;

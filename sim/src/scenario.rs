@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use transload::clock::Clock;
 use transload::cpu::Cpu;
@@ -40,8 +41,10 @@ use crate::clock::VirtualClock;
 use crate::files::MemoryFiles;
 use crate::further::{FurtherPlan, FurtherStore};
 use crate::journal::MemoryJournal;
+use crate::rivalry;
 use crate::sink::{MemorySink, SinkTrouble};
 use crate::source::{MemorySource, SourceTrouble};
+use crate::weather::{Sky, Weather};
 use crate::world::World;
 
 #[derive(Debug, Clone)]
@@ -71,6 +74,9 @@ pub struct Plan {
     pub further: Vec<FurtherPlan>,
     /// Bytes of a disk and delta that are read again.
     pub distrust: u64,
+    pub weather: Weather,
+    /// Another agent that believes it owns the VM, and when it begins to.
+    pub rival: Option<Duration>,
 }
 
 impl Plan {
@@ -106,6 +112,8 @@ impl Plan {
             commands: 0,
             further: Vec::new(),
             distrust: World::new(seed ^ 0xd157).below(40) * 65_536,
+            weather: Weather::from_seed(seed),
+            rival: rivalry::from_seed(seed),
         }
     }
 
@@ -133,6 +141,8 @@ impl Plan {
             commands: 0,
             further: Vec::new(),
             distrust: 0,
+            weather: Weather::default(),
+            rival: None,
         }
     }
 }
@@ -149,6 +159,9 @@ pub struct Scene {
     pub replicas: MemoryFiles,
     pub work: MemoryFiles,
     pub clock: Arc<dyn Clock>,
+    /// The same, for those who set it.
+    pub wall: Arc<VirtualClock>,
+    pub sky: Sky,
     pub vm: VmId,
     pub limits: CopyLimits,
     pub distrust: u64,
@@ -193,16 +206,20 @@ pub fn run(plan: &Plan) -> Result<Played, String> {
 impl Scene {
     pub fn new(plan: &Plan) -> Scene {
         let world = World::new(plan.seed);
-        let sink = MemorySink::new(world.clone(), plan.sink);
+        let sky = Sky::new(plan.weather.clone(), world.clone());
+        let sink = MemorySink::new(world.clone(), plan.sink).under(sky.clone());
+        let wall = Arc::new(VirtualClock::new());
         Scene {
             sink: if plan.paced { sink.paced(2) } else { sink },
             further: plan.further.iter().map(|further| FurtherStore::new(further, &world)).collect(),
             stores_of_vm: None,
-            source: MemorySource::new(world.clone(), plan.source, &plan.sizes),
+            source: MemorySource::new(world.clone(), plan.source, &plan.sizes).under(sky.clone()),
             journal: MemoryJournal::new(world.clone()),
             replicas: MemoryFiles::new(world.clone()).flaky(plan.flush_fails),
             work: MemoryFiles::new(world.clone()),
-            clock: Arc::new(VirtualClock::new()),
+            clock: wall.clone(),
+            wall,
+            sky,
             vm: VmId::from("sim-vm-1"),
             // Small enough that small disks have several segments and pages.
             limits: CopyLimits {
@@ -241,7 +258,11 @@ impl Scene {
         }
         self.world.revive();
         self.process(plan).await?;
-        self.check_end(plan).await
+        self.check_end(plan).await?;
+        match plan.rival {
+            Some(after) => self.rivalry(plan, after).await,
+            None => Ok(()),
+        }
     }
 
     pub fn crash(&self, appliance_lost: bool) {
@@ -329,7 +350,7 @@ impl Scene {
             let lived = tokio::select! {
                 biased;
                 result = self.live_among(enough, |orders| self.operator(plan, orders)) => result?,
-                () = self.guests(plan.reshape) => return Err("guests never stop".to_owned()),
+                () = self.surroundings(plan.reshape) => return Err("guests never stop".to_owned()),
             };
             if lived == Lived::Enough {
                 return Ok(());
@@ -404,6 +425,25 @@ impl Scene {
             result = enough => result,
             () = operator(orders.clone()) => Err("the operator went home".to_owned()),
             () = tokio::time::sleep(limit) => Err("nothing moves any more".to_owned()),
+        }
+    }
+
+    /// What goes on whatever the agent does.
+    pub(crate) async fn surroundings(&self, reshape: bool) {
+        tokio::join!(self.guests(reshape), self.clock_is_set());
+    }
+
+    /// Somebody sets the wall clock, hours forward or back.
+    async fn clock_is_set(&self) {
+        let jumps = self.sky.weather().clock_jumps;
+        if jumps == 0 {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(Duration::from_secs(self.world.below(7200 / jumps))).await;
+            let by = SignedDuration::from_secs(self.world.below(12 * 3600) as i64 - 6 * 3600);
+            self.world.note(format!("the wall clock is set by {} s", by.as_secs()));
+            self.wall.set_off(by);
         }
     }
 
@@ -512,7 +552,7 @@ impl Scene {
         Err(format!("{what} of {} at cycle {} differs from the snapshot, first at {place:?}", disk.disk, commit.cycle))
     }
 
-    async fn check_end(&self, plan: &Plan) -> Result<(), String> {
+    pub(crate) async fn check_end(&self, plan: &Plan) -> Result<(), String> {
         self.check_replica().await?;
         let open = self.source.open_snapshots();
         if open != 0 {

@@ -12,6 +12,7 @@ use transload::log::seal::Sealed;
 use transload::log::sink::{CreateGuarantee, EntriesPage, Entry, Sink, SinkDescription};
 use transload::model::{Extent, Fault};
 
+use crate::weather::Sky;
 use crate::world::World;
 
 /// On a paced store. Longer than a receiver waits before it looks again.
@@ -39,12 +40,14 @@ pub struct MemorySink {
     spoil_next: Arc<AtomicBool>,
     seats: Option<Arc<Semaphore>>,
     away: Arc<AtomicBool>,
+    sky: Sky,
     segment_reads: Arc<AtomicU64>,
 }
 
 impl MemorySink {
     pub fn new(world: World, trouble: SinkTrouble) -> MemorySink {
         MemorySink {
+            sky: Sky::clear(world.clone()),
             world,
             trouble,
             objects: Arc::default(),
@@ -58,6 +61,10 @@ impl MemorySink {
     /// Puts take a while, and only so many are served at once: what else runs gets its turn in between.
     pub fn paced(self, puts_at_once: usize) -> MemorySink {
         MemorySink { seats: Some(Arc::new(Semaphore::new(puts_at_once))), ..self }
+    }
+
+    pub fn under(self, sky: Sky) -> MemorySink {
+        MemorySink { sky, ..self }
     }
 
     async fn take_seat(&self, takes: Duration) -> Option<SemaphorePermit<'_>> {
@@ -159,6 +166,7 @@ impl Sink for MemorySink {
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
         let _seat = self.take_seat(PUT_TAKES).await;
         self.world.step("before put").await;
+        self.sky.over_the_store().await?;
         self.refused()?;
         let mut stored = self.damage(key, body.whole());
         let spoil = key.contains("/seg-") && self.spoil_next.swap(false, Ordering::Relaxed);
@@ -181,6 +189,7 @@ impl Sink for MemorySink {
         let _seat = self.take_seat(GET_TAKES).await;
         self.world.step("get").await;
         self.segment_reads.fetch_add(u64::from(key.contains("/seg-")), Ordering::Relaxed);
+        self.sky.over_the_store().await?;
         self.refused()?;
         let object = self.object(key).ok_or_else(|| Fault::not_found(format!("there is no object {key}")))?;
         match range {
@@ -192,12 +201,14 @@ impl Sink for MemorySink {
 
     async fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
         self.world.step("head").await;
+        self.sky.over_the_store().await?;
         self.refused()?;
         Ok(self.object(key).map(|bytes| bytes.len() as u64))
     }
 
     async fn entries(&self, prefix: &str, cursor: Option<String>) -> Result<EntriesPage, Fault> {
         self.world.step("entries").await;
+        self.sky.over_the_store().await?;
         self.refused()?;
         let objects = self.objects.lock().expect("no panics here");
         let after = cursor.unwrap_or_default();
@@ -209,6 +220,7 @@ impl Sink for MemorySink {
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
         self.world.step("delete").await;
+        self.sky.over_the_store().await?;
         let mut objects = self.objects.lock().expect("no panics here");
         Ok(keys.iter().map(|key| objects.remove(key)).map(|_| Ok(())).collect())
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use transload::model::{
     Closing, Datastore, DiskHome, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, Finding, Firmware, Marker,
     OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription,
@@ -12,6 +13,7 @@ use transload::model::{
 };
 use transload::pipeline::source::{ByteSource, ChangedPage, Changes, Ended, InventoryPage, Outcome, Source};
 
+use crate::weather::Sky;
 use crate::world::World;
 
 const CELL: u64 = 64 * 1024;
@@ -63,6 +65,8 @@ struct State {
     fault: Option<SourceFault>,
     /// The share of written cells that change tracking forgets.
     forgets: f64,
+    /// The merge that goes on: of which snapshot, and until when.
+    merging: Option<(String, Instant)>,
 }
 
 /// What a source may get wrong once, when a test asks for it.
@@ -83,6 +87,7 @@ pub enum SourceFault {
 #[derive(Clone)]
 pub struct MemorySource {
     world: World,
+    sky: Sky,
     trouble: SourceTrouble,
     state: Arc<Mutex<State>>,
 }
@@ -104,8 +109,13 @@ impl MemorySource {
             free: 1 << 40,
             fault: None,
             forgets: 0.0,
+            merging: None,
         };
-        MemorySource { world, trouble, state: Arc::new(Mutex::new(state)) }
+        MemorySource { sky: Sky::clear(world.clone()), world, trouble, state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub fn under(self, sky: Sky) -> MemorySource {
+        MemorySource { sky, ..self }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -116,7 +126,13 @@ impl MemorySource {
         self.with(|state| state.vm.clone())
     }
 
+    /// Snapshots that were ever made.
+    pub fn snapshots_made(&self) -> u64 {
+        self.with(|state| state.next_token - 1)
+    }
+
     pub fn open_snapshots(&self) -> usize {
+        self.end_merge();
         self.with(|state| state.snapshots.len())
     }
 
@@ -215,7 +231,10 @@ impl MemorySource {
     }
 
     pub fn lose_snapshots(&self) {
-        self.with(|state| state.snapshots.clear());
+        self.with(|state| {
+            state.snapshots.clear();
+            state.merging = None;
+        });
     }
 
     /// So much is free on the datastore, which has 2 TiB.
@@ -253,6 +272,39 @@ impl MemorySource {
             Some(snapshot) => Ok(work(snapshot)),
             None => Err(Fault::not_found(format!("snapshot {token} is gone"))),
         })
+    }
+
+    /// Nothing else is done to the VM just now. A merge that was begun ends by its time, whoever still asks.
+    fn is_free(&self) -> Result<(), Fault> {
+        self.sky.over_the_source()?;
+        self.end_merge();
+        match self.with(|state| state.merging.is_some()) {
+            true => Err(Fault::unavailable("another task is already in progress")),
+            false => Ok(()),
+        }
+    }
+
+    fn end_merge(&self) {
+        self.with(|state| {
+            if let Some((token, _)) = state.merging.take_if(|(_, until)| *until <= Instant::now()) {
+                state.snapshots.remove(&token);
+            }
+        });
+    }
+
+    fn remove_snapshot(&self, token: &SnapshotToken, takes: Duration) {
+        self.with(|state| match takes.is_zero() || !state.snapshots.contains_key(token.as_str()) {
+            true => drop(state.snapshots.remove(token.as_str())),
+            false => state.merging = Some((token.0.clone(), Instant::now() + takes)),
+        });
+    }
+
+    fn how_merging_goes(&self, token: &SnapshotToken) -> Outcome<Vec<DiskMarker>> {
+        self.end_merge();
+        match self.with(|state| state.merging.as_ref().is_some_and(|(merging, _)| merging == token.as_str())) {
+            true => Outcome::Pending { operation: format!("close {token}"), poll_after: Duration::from_secs(5) },
+            false => Outcome::Done(Vec::new()),
+        }
     }
 
     fn make_snapshot(&self, tag: &str) -> SnapshotToken {
@@ -355,6 +407,7 @@ impl Source for MemorySource {
 
     async fn open_snapshot(&self, _vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome<OpenedSnapshot>, Fault> {
         self.world.step("before snapshot").await;
+        self.is_free()?;
         let token = self.arriving("open snapshot", || self.make_snapshot(tag));
         self.world.step("after snapshot").await;
         if self.world.chance(self.trouble.reply_lost) {
@@ -369,12 +422,17 @@ impl Source for MemorySource {
 
     async fn close_snapshot(&self, token: &SnapshotToken, _closing: Closing) -> Result<Outcome<Vec<DiskMarker>>, Fault> {
         self.world.step("before close").await;
-        self.arriving("close snapshot", || self.with(|state| state.snapshots.remove(token.as_str())));
+        self.is_free()?;
+        if self.sky.merge_fails() {
+            return Err(Fault::internal("the disks could not be merged"));
+        }
+        let takes = self.sky.merge_takes();
+        self.arriving("close snapshot", || self.remove_snapshot(token, takes));
         self.world.step("after close").await;
         if self.world.chance(self.trouble.reply_lost) {
             return Err(Fault::unavailable("the reply was lost"));
         }
-        Ok(Outcome::Done(Vec::new()))
+        Ok(self.how_merging_goes(token))
     }
 
     async fn release_markers(&self, _vm: &VmRef, _markers: &[DiskMarker]) -> Result<(), Fault> {
@@ -459,6 +517,12 @@ impl Source for MemorySource {
 
     async fn poll(&self, operation: &str) -> Result<Outcome<Ended>, Fault> {
         self.world.step("poll").await;
+        if let Some(token) = operation.strip_prefix("close ") {
+            return Ok(match self.how_merging_goes(&SnapshotToken(token.to_owned())) {
+                Outcome::Done(markers) => Outcome::Done(Ended::Closed(markers)),
+                Outcome::Pending { operation, poll_after } => Outcome::Pending { operation, poll_after },
+            });
+        }
         let token = SnapshotToken(operation.trim_start_matches("open ").to_owned());
         self.snapshot(&token, |_| ())?;
         Ok(Outcome::Done(Ended::Opened(OpenedSnapshot { token, quiesced: true })))

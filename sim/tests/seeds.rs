@@ -1,12 +1,13 @@
-//! Many seeds, each a history of its own: crashes, lost replies, doubled requests, damaged segments, guests that never rest. SIM_SEEDS raises
-//! their number; `cargo run -p sim -- --seed N` shows one.
+//! Many seeds, each a history of its own: crashes, lost replies, doubled requests, damaged segments, stores that are away for hours, merges
+//! that fail, clocks that are set, a second agent, guests that never rest. SIM_SEEDS raises their number; `cargo xtask sim --seed N` shows one,
+//! `cargo xtask sim --seeds 20000` runs what no CI has time for.
 
 use sim::scenario::{Plan, run};
 
 const SHARES: u64 = 6;
 
 fn share(number: u64) {
-    let seeds: u64 = std::env::var("SIM_SEEDS").map_or(300, |text| text.parse().expect("SIM_SEEDS is a number"));
+    let seeds: u64 = std::env::var("SIM_SEEDS").map_or(500, |text| text.parse().expect("SIM_SEEDS is a number"));
     for seed in (number..seeds).step_by(SHARES as usize) {
         play(seed);
     }
