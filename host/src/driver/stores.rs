@@ -24,11 +24,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The ids of the further stores that this agent has met, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Met(BTreeMap<String, String>);
+pub(super) struct Met(BTreeMap<String, String>);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum MetFact {
+pub(super) enum MetFact {
     Met { name: String, store: String },
 }
 

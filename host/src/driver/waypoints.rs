@@ -9,14 +9,15 @@ use crate::receiver::moment::Moment;
 
 use super::relay::Handled;
 use super::store::Pin;
+use super::stores::Met;
 
 /// In the order: steps, facts, objects, the receiver, the journal.
 pub fn all() -> Vec<String> {
     let steps = waypoint::names::<Step>().iter().filter(|step| **step != "wait");
     let steps = steps.flat_map(|step| ["begun", "done"].map(|moment| format!("step/{step}/{moment}")));
     let of_vms = [journal::waypoints::<Vm>(), journal::waypoints::<Replica>()];
-    let of_the_agent = [journal::waypoints::<Pin>(), journal::waypoints::<Handled>()];
-    let facts = [of_vms, of_the_agent].concat().concat();
+    let of_the_agent = [journal::waypoints::<Pin>(), journal::waypoints::<Met>(), journal::waypoints::<Handled>()];
+    let facts = [of_vms.concat(), of_the_agent.concat()].concat();
     let objects = ["put", "deleted"].into_iter().flat_map(|what| named(what, waypoint::names::<ObjectKind>()));
     let receiver = named("receiver", waypoint::names::<Moment>());
     steps.chain(facts).chain(objects).chain(receiver).chain([journal::UNCOMMITTED.to_owned()]).collect()

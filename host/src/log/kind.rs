@@ -9,6 +9,10 @@ use super::layout;
 pub enum ObjectKind {
     Store,
     Key,
+    /// A further store, as the home store names it.
+    StoreEntry,
+    /// Which further store it is.
+    Bound,
     Vm,
     Owner,
     Initial,
@@ -31,7 +35,9 @@ impl ObjectKind {
         let last = key.rsplit('/').next().unwrap_or_default();
         match key.split('/').collect::<Vec<_>>()[..] {
             [layout::STORE] => ObjectKind::Store,
+            [layout::BOUND] => ObjectKind::Bound,
             ["keys", ..] => ObjectKind::Key,
+            ["stores", _] => ObjectKind::StoreEntry,
             ["vms", _] => ObjectKind::Vm,
             ["cmd", _] => ObjectKind::Command,
             ["reply", _] => ObjectKind::Reply,
@@ -62,6 +68,8 @@ mod tests {
         for (key, kind) in [
             (layout::STORE.to_owned(), ObjectKind::Store),
             (layout::key_slot(&[1; 16], "main"), ObjectKind::Key),
+            (layout::BOUND.to_owned(), ObjectKind::Bound),
+            ("stores/2".to_owned(), ObjectKind::StoreEntry),
             (layout::vm_entry(&vm), ObjectKind::Vm),
             (layout::owner(&vm, Epoch(1)), ObjectKind::Owner),
             (layout::initial(&vm, cycle, Attempt::FIRST, &disk), ObjectKind::Initial),

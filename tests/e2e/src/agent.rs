@@ -165,6 +165,11 @@ impl Agent {
         self.child.try_wait().expect("the child is ours").is_some()
     }
 
+    /// None while it runs; then the signal that ended it, if one did.
+    pub fn ended_by(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("the child is ours").map(|status| status.signal())
+    }
+
     pub fn ask(&self, arguments: &[&str]) -> Said {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         self.setup.run(&arguments)

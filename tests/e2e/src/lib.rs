@@ -11,16 +11,19 @@
 
 pub mod agent;
 pub mod azurite;
+pub mod bad_line;
 pub mod claims;
 pub mod names;
 pub mod parts;
 pub mod proxy;
 pub mod setup;
 pub mod site;
+pub mod survivor;
 pub mod weed;
 
 pub use agent::{Agent, Said};
 pub use setup::Setup;
 pub use site::Site;
+pub use survivor::Survivor;
 
 pub const MIB: u64 = 1 << 20;

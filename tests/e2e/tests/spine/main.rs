@@ -1,5 +1,6 @@
 //! The suite `spine`: a VM replicates to S3 and its replica is proven identical, end to end.
 
+mod bad_line;
 mod changes;
 mod commands;
 mod cycles;
@@ -10,6 +11,7 @@ mod first_use;
 mod fleet;
 mod kills;
 mod lost;
+mod matrix;
 mod network;
 mod outlook;
 mod peers;
