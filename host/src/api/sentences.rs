@@ -127,18 +127,27 @@ pub enum Kept {
     Published,
 }
 
-/// What comes next after a cycle that failed, and is over. `due`: in how many seconds the next one begins by itself.
-pub fn after_failure(fault: &Fault, due: Option<i64>, kept: Kept) -> String {
-    let begins = match due {
-        None => "No cycle follows by itself; one that you ask for".to_owned(),
-        Some(0) => "The next cycle begins by itself now, and".to_owned(),
-        Some(due) => format!("The next cycle begins by itself in {due} s, and"),
+/// Who begins the cycle after one that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    ByItself,
+    ByCommand,
+    /// Replication ends.
+    Nothing,
+}
+
+/// What comes next after a cycle that failed.
+pub fn after_failure(fault: &Fault, follows: Follows, kept: Kept) -> String {
+    let begins = match follows {
+        Follows::ByItself => "The cycle failed; the next one begins by itself",
+        Follows::ByCommand => "The cycle failed; the next one begins when you say `transload vm repair`",
+        Follows::Nothing => return format!("{} The cycle failed, and none follows: replication ends.", what_helps(fault)),
     };
     let with = match kept {
-        Kept::Nothing => "starts from the same recovery point",
-        Kept::Published => "goes on with what was copied so far",
+        Kept::Nothing => "and starts from the same recovery point",
+        Kept::Published => "and goes on with what was copied so far",
     };
-    format!("{} {begins} {with}.", what_helps(fault))
+    format!("{} {begins}, {with}.", what_helps(fault))
 }
 
 fn what_helps(fault: &Fault) -> &'static str {
@@ -228,10 +237,15 @@ mod tests {
     fn a_failed_cycle_says_what_happened_what_is_safe_and_what_comes_next() {
         let mut found = String::new();
         for (number, kind) in KINDS.into_iter().enumerate() {
-            let fault = Fault::new(kind, "what happened").while_doing("cycle 42 failed");
+            let fault = Fault::new(kind, "what happened");
             let point = (number % 2 == 0).then_some("2026-11-30T14:02:00Z");
-            let (due, kept) = [(Some(20), Kept::Published), (Some(0), Kept::Nothing), (None, Kept::Nothing)][number % 3];
-            found.push_str(&format!("{fault}\n  {}\n  {}\n", safe(point), after_failure(&fault, due, kept)));
+            let (follows, kept) = [
+                (Follows::ByItself, Kept::Published),
+                (Follows::ByCommand, Kept::Nothing),
+                (Follows::Nothing, Kept::Nothing),
+                (Follows::ByItself, Kept::Nothing),
+            ][number % 4];
+            found.push_str(&format!("{fault}\n  {}\n  {}\n", safe(point), after_failure(&fault, follows, kept)));
         }
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/failed-cycle.txt");
         if std::env::var("TRANSLOAD_GOLDEN").as_deref() == Ok("write") {

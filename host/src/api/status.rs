@@ -12,11 +12,11 @@ use crate::model::{Counted, CycleNumber, DiskId, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
 use crate::policy::vm::shown::{self, MigrationShown, Replication};
-use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Stage, Step, Vm};
+use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Repair, Stage, Step, Then, Vm};
 use crate::policy::waiting::Waiting;
 
 use super::outlook::{self, ForecastReport};
-use super::sentences::{self, Kept};
+use super::sentences::{self, Follows, Kept};
 use super::tracking::{self, SourceTracking, TrackingStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +182,7 @@ pub fn vm_status(
         migration: shown::migration(vm),
         excluded: excluded(vm),
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
-        trouble: in_the_way.or_else(|| last_failure(vm, shown_point.as_deref(), interval, now)),
+        trouble: failing(vm, shown_point.as_deref()).or(in_the_way).or_else(|| last_failure(vm, shown_point.as_deref())),
         point,
         replica: replica.map(|replica| replica_state(&replica.replica.state)),
         findings: view.findings.iter().cloned().chain(vm.trust.distrusted().map(tracking::finding)).collect(),
@@ -207,17 +207,33 @@ fn excluded(vm: &Vm) -> Vec<ExcludedDisk> {
     each.collect()
 }
 
+/// A cycle that failed, and whose snapshot is just being closed.
+fn failing(vm: &Vm, point: Option<&str>) -> Option<Trouble> {
+    match &vm.cycle.as_ref()?.stage {
+        Stage::Abandoning { then: Then::EndCycle { fault, .. }, .. } if vm.halted.is_none() => Some(failed(vm, fault.clone(), point)),
+        _ => None,
+    }
+}
+
 /// Why there is no recovery point since the last cycle. Its attempt is cleaned up by now, and that must not hide the reason.
-fn last_failure(vm: &Vm, point: Option<&str>, interval: Interval, now: Timestamp) -> Option<Trouble> {
+fn last_failure(vm: &Vm, point: Option<&str>) -> Option<Trouble> {
     let ended = vm.history.last()?;
     let fault = match &ended.outcome {
         EndedAs::Applied => return None,
-        EndedAs::Failed(fault) => fault.clone().while_doing(format_args!("cycle {} failed", ended.cycle)),
+        EndedAs::Failed(fault) => fault.clone(),
         EndedAs::Rejected(rejection) => Fault::corrupt(format!("cycle {} was rejected: {}", ended.cycle, rejection.message)),
     };
-    let due = vm.due(interval).map(|due| due.duration_since(now).as_secs().max(0));
+    Some(failed(vm, fault, point))
+}
+
+fn failed(vm: &Vm, fault: Fault, point: Option<&str>) -> Trouble {
+    let follows = match vm.wishes.repair {
+        _ if vm.is_stopped() || vm.is_stopping() => Follows::Nothing,
+        Repair::Automatic => Follows::ByItself,
+        Repair::ByCommand => Follows::ByCommand,
+    };
     let kept = if vm.salvage.is_empty() { Kept::Nothing } else { Kept::Published };
-    Some(Trouble { safe: sentences::safe(point), next: sentences::after_failure(&fault, due, kept), fault })
+    Trouble { safe: sentences::safe(point), next: sentences::after_failure(&fault, follows, kept), fault }
 }
 
 fn replica_state(state: &ReplicaState) -> String {

