@@ -170,16 +170,17 @@ impl Governed {
         (vms > 0).then_some(Tight::Unmerged { vms })
     }
 
-    /// The time until no more than the reserve is free, at the pace of the window. None: it does not fill, or nobody knows.
+    /// The time until no more than the reserve is free, at the fastest pace up to now that the window knows: what begins to fill a datastore
+    /// is seen in the last minutes, and what fills it slowly in all of them. None: it does not fill, or nobody knows.
     fn fills_within(&self, reserve: u64) -> Option<Duration> {
-        let ((first_at, first), (last_at, last)) = (*self.seen.front()?, *self.seen.back()?);
-        let took = elapsed(first_at, last_at);
-        let lost = first.free.checked_sub(last.free).filter(|lost| *lost > 0)?;
-        if took < WINDOW_SHORTEST {
-            return None;
-        }
+        let (last_at, last) = *self.seen.back()?;
         let above = last.free.saturating_sub(reserve);
-        Some(Duration::from_secs_f64(took.as_secs_f64() * above as f64 / lost as f64))
+        let left = |(at, space): &(Timestamp, Space)| {
+            let took = elapsed(*at, last_at);
+            let lost = space.free.checked_sub(last.free).filter(|lost| *lost > 0 && took >= WINDOW_SHORTEST)?;
+            Some(Duration::from_secs_f64(took.as_secs_f64() * above as f64 / lost as f64))
+        };
+        self.seen.iter().filter_map(left).min()
     }
 }
 
