@@ -401,9 +401,6 @@ impl Admission {
             (_, Kind::Initial | Kind::Delta) => Rank::Initial,
         };
         let new = ask.standing == Standing::New && !late;
-        if new || rank == Rank::Delta {
-            self.late.insert((late_at(&ask), vm));
-        }
         let key = Key { rank, new, since: ask.since, vm };
         self.vms[vm.0 as usize].wait = Some(Wait { ask, key, at: RETURNING });
         self.advance(vm);
@@ -425,7 +422,10 @@ impl Admission {
         if let Some(at) = self.lacking(vm) {
             let slot = self.vms[vm.0 as usize].wait.as_mut().expect("only who waits advances");
             slot.at = at;
-            let key = slot.key;
+            let (key, late_at) = (slot.key, late_at(&slot.ask));
+            if key.new || key.rank == Rank::Delta {
+                self.late.insert((late_at, vm));
+            }
             self.pool_mut(at).queue.insert(key);
             if at != VMS && self.pool(at).gate != Gate::Shut {
                 self.contending.insert(key);
