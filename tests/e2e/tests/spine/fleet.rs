@@ -1,13 +1,14 @@
 //! A whole fleet under limits: the lab's own counters say that none was exceeded, and its own digests that every replica is right.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use e2e::agent::text;
-use e2e::claims::disk_id;
+use e2e::claims::{cycle_of, disk_id};
 use e2e::setup::QUICK;
 use e2e::weed::Weed;
 use e2e::{Agent, MIB, Setup, Site, parts};
-use lab::vcenter::LoadView;
+use lab::vcenter::{DigestRecord, LoadView};
 use lab::{FLEET_VMS, fleet_disks, fleet_vm};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -41,19 +42,22 @@ async fn a_fleet_of_300_is_replicated_under_its_limits_and_the_301st_waits_by_na
     let vms = until(&agent, VMS_MAX, began, patience, &mut named).await;
     println!("{VMS_MAX} VMs had an initial and a delta after {:.0?}", began.elapsed());
 
-    let one_too_many = fleet_vm(FLEET_VMS - 1);
+    // Whoever was ready last.
     let left_over: Vec<&Value> = vms.iter().filter(|vm| vm["point"].is_null()).collect();
-    assert_eq!(left_over.iter().map(|vm| text(&vm["name"])).collect::<Vec<_>>(), [one_too_many.as_str()]);
+    assert_eq!(left_over.len(), 1);
     assert_eq!(left_over[0]["state"], "waits: this appliance replicates 300 of 300 VMs");
     assert_eq!(left_over[0]["waiting"]["limit"]["limit"], "vms");
+    let one_too_many = text(&left_over[0]["name"]);
     for limit in ["host esx-", "datastore pool-"] {
         assert!(named.iter().any(|state| state.contains(limit)), "nobody ever waited for a {limit}: {named:?}");
     }
 
     let load = site.lab.vcenter().load();
     assert_limits(&load);
-    assert_nobody_starved(&load, &one_too_many);
-    assert_replicas(&site, &agent, &vms).await;
+    assert_nobody_starved(&load, one_too_many);
+    let its_disks: usize = (0..FLEET_VMS).filter(|no| fleet_vm(*no) == one_too_many).map(fleet_disks).sum();
+    let disks: usize = (0..FLEET_VMS).map(fleet_disks).sum();
+    assert_eq!(replicas_that_are_right(&site, &agent, &vms).await, disks - its_disks);
     site.assert_no_snapshot();
 }
 
@@ -79,10 +83,10 @@ fn assert_limits(load: &LoadView) {
     for datastore in &load.datastores {
         assert!(datastore.snapshots_peak_shared <= SNAPSHOTS_PER_DATASTORE_MAX, "{datastore:?}");
     }
-    // The VM with more disks than that went alone, and only it.
+    // The VM with more disks than that went alone, if it is not the one too many, and only it.
     let above = load.datastores.iter().filter(|datastore| datastore.snapshots_peak > SNAPSHOTS_PER_DATASTORE_MAX).count();
     let largest = (0..FLEET_VMS).map(fleet_disks).max().unwrap_or_default();
-    assert_eq!((above, load.datastores.iter().map(|datastore| datastore.snapshots_peak).max()), (1, Some(largest)));
+    assert!(above <= 1 && load.datastores.iter().all(|datastore| datastore.snapshots_peak <= largest), "{:?}", load.datastores);
     assert!(load.disks_peak <= DISKS_MAX, "{} disks at one time", load.disks_peak);
     let hosts: Vec<usize> = load.hosts.iter().map(|host| host.disks_peak).collect();
     let stores: Vec<usize> = load.datastores.iter().map(|datastore| datastore.snapshots_peak).collect();
@@ -101,20 +105,23 @@ fn assert_nobody_starved(load: &LoadView, one_too_many: &str) {
     println!("first snapshot of a VM after {:.0} s (half of them), {:.0} s (the last one)", at(50), at(100));
 }
 
-/// Every replica equals what the lab froze for the recovery point that it stands at.
-async fn assert_replicas(site: &Site, agent: &Agent, vms: &[Value]) {
+/// Every replica equals what the lab froze for the recovery point that it stands at; answers how many there are.
+async fn replicas_that_are_right(site: &Site, agent: &Agent, vms: &[Value]) -> usize {
     let frozen = site.lab.vcenter().digests().await;
     let mut verified = 0;
     for vm in vms.iter().filter(|vm| !vm["point"].is_null()) {
         let (name, cycle) = (text(&vm["name"]), vm["point"]["cycle"].as_u64().expect("a point has a cycle"));
         assert_eq!(vm["replica"], format!("at recovery point {cycle}"), "{name}");
-        for disk in frozen.iter().filter(|disk| disk.vm_name == name && e2e::claims::cycle_of(&disk.snapshot_name) == Some(cycle)) {
+        let of_point = frozen.iter().filter(|disk| disk.vm_name == name && cycle_of(&disk.snapshot_name) == Some(cycle));
+        // Of several attempts the last one counts.
+        let disks: BTreeMap<i32, &DigestRecord> = of_point.map(|disk| (disk.disk_key, disk)).collect();
+        for disk in disks.into_values() {
             let replica = agent.setup.replicas().join(text(&vm["id"])).join(format!("{}.raw", disk_id(disk)));
             let digest = lab::sparse_digest(&replica).unwrap_or_else(|error| panic!("{}: {error}", replica.display()));
             assert_eq!(Some(digest), disk.digest, "{name} disk {}", disk.disk_key);
             verified += 1;
         }
     }
-    assert_eq!(verified, (0..VMS_MAX).map(fleet_disks).sum::<usize>());
     println!("{verified} replicas equal what was frozen");
+    verified
 }
