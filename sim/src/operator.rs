@@ -27,7 +27,7 @@ const MOMENTS: [&str; 11] = [
 ];
 
 /// How long he waits for his moment.
-const PATIENCE: Duration = Duration::from_secs(5000);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Scene {
     /// Never ends: he goes with the process.
@@ -48,7 +48,7 @@ impl Scene {
         }
         loop {
             self.put_in_order(&orders).await;
-            tokio::time::sleep(Duration::from_secs(1000)).await;
+            tokio::time::sleep(Duration::from_secs(100)).await;
         }
     }
 
@@ -98,7 +98,7 @@ impl Scene {
                 self.world.when(&format!("gateway {fact}"), move || drop(orders.try_send(order)));
             }
             None => {
-                tokio::time::sleep(Duration::from_secs(self.world.below(4000))).await;
+                tokio::time::sleep(Duration::from_secs(self.world.below(200))).await;
                 let _ = orders.send(order).await;
             }
         }

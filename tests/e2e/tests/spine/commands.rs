@@ -76,11 +76,12 @@ async fn an_excluded_disk_is_in_no_point_until_it_is_included_and_comes_back_who
     let row = agent.sync("db01").await;
     assert_eq!(modes(&row), [(kept.clone(), "delta".to_owned())]);
     agent.order(&["include-disk", "db01", left_out]);
-    let row = agent.sync("db01").await;
+    agent.demand("db01", "sync");
+    let row = agent.ended("db01", 4).await;
     assert_eq!(modes(&row), [(kept.clone(), "delta".to_owned()), (left_out.clone(), "initial".to_owned())]);
-    let newest = agent.newest("db01");
-    agent.settled("db01", newest).await;
-    site.assert_replica(&agent, "db01", newest).await;
+    // A delta follows a first copy at once.
+    agent.settled("db01", 5).await;
+    site.assert_replica(&agent, "db01", 5).await;
     site.assert_no_snapshot();
 }
 
