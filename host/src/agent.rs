@@ -98,9 +98,28 @@ struct Opened {
 }
 
 /// VMs that were asked for by command, beside those of the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wanted {
-    vms: Vec<VmConfig>,
+    vms: Vec<WantedVm>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedVm {
+    name: String,
+    source: String,
+    repair: Repair,
+}
+
+impl From<WantedVm> for VmConfig {
+    fn from(WantedVm { name, source, repair }: WantedVm) -> VmConfig {
+        let repair = match repair {
+            Repair::Automatic => RepairConfig::Automatic,
+            Repair::ByCommand => RepairConfig::ByCommand,
+        };
+        VmConfig { name, source, target_size_max: None, repair, stores: None }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -116,14 +135,11 @@ pub enum WantedFact {
 
 impl Folded for Wanted {
     type Fact = WantedFact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: WantedFact) -> Result<(), Fault> {
         let WantedFact::Wanted { name, source, repair } = fact;
-        let repair = match repair {
-            Repair::Automatic => RepairConfig::Automatic,
-            Repair::ByCommand => RepairConfig::ByCommand,
-        };
-        self.vms.push(VmConfig { name, source, target_size_max: None, repair, stores: None });
+        self.vms.push(WantedVm { name, source, repair });
         Ok(())
     }
 }
@@ -282,6 +298,7 @@ impl Agent {
 
     async fn wanted_vms(&self) -> Vec<VmConfig> {
         let by_command = self.wanted.lock().await.state().vms.clone();
+        let by_command = by_command.into_iter().map(VmConfig::from);
         self.config.vms.iter().cloned().chain(by_command).collect()
     }
 
@@ -348,8 +365,8 @@ impl Agent {
     /// Starts replicating a VM that the configuration does not name.
     pub async fn want(&self, name: &str, source: &str, repair: Repair) -> Result<bool, Fault> {
         let mut wanted = self.wanted.lock().await;
-        let known = |vm: &VmConfig| vm.name == name && vm.source == source;
-        if wanted.state().vms.iter().chain(&self.config.vms).any(known) {
+        let configured = self.config.vms.iter().any(|vm| vm.name == name && vm.source == source);
+        if configured || wanted.state().vms.iter().any(|vm| vm.name == name && vm.source == source) {
             return Ok(false);
         }
         wanted.record(vec![WantedFact::Wanted { name: name.to_owned(), source: source.to_owned(), repair }]).await?;

@@ -1,10 +1,10 @@
-//! A journal that may lose its process right before or right after an append.
+//! A journal that may lose its process right before or right after it changes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use transload::journal::Journal;
+use transload::journal::{FACTS_KEPT, Journal, Kept, Snapshot};
 use transload::model::Fault;
 
 use crate::world::World;
@@ -12,22 +12,34 @@ use crate::world::World;
 #[derive(Clone)]
 pub struct MemoryJournal {
     world: World,
-    facts: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
+    kept: Arc<Mutex<BTreeMap<String, Kept>>>,
+    facts_kept: u64,
 }
 
 impl MemoryJournal {
     pub fn new(world: World) -> MemoryJournal {
-        MemoryJournal { world, facts: Arc::default() }
+        MemoryJournal { world, kept: Arc::default(), facts_kept: FACTS_KEPT }
+    }
+
+    /// Takes a snapshot after so many facts.
+    pub fn compacting(self, facts_kept: u64) -> MemoryJournal {
+        MemoryJournal { facts_kept, ..self }
+    }
+
+    /// Facts behind the snapshot of an aggregate, and those that it stands for.
+    pub fn counts(&self, aggregate: &str) -> (usize, u64) {
+        let kept = self.kept.lock().expect("no panics here").get(aggregate).cloned().unwrap_or_default();
+        (kept.facts.len(), kept.snapshot.map_or(0, |snapshot| snapshot.facts))
     }
 
     /// The appliance is lost, and its journal with it.
     pub fn lose(&self) {
-        self.facts.lock().expect("no panics here").clear();
+        self.kept.lock().expect("no panics here").clear();
     }
 
     /// One aggregate is lost, the others stay.
     pub fn forget(&self, aggregate: &str) {
-        self.facts.lock().expect("no panics here").remove(aggregate);
+        self.kept.lock().expect("no panics here").remove(aggregate);
     }
 }
 
@@ -36,12 +48,12 @@ impl Journal for MemoryJournal {
     async fn append(&self, aggregate: &str, after: u64, facts: &[String]) -> Result<(), Fault> {
         self.world.step("before append").await;
         {
-            let mut all = self.facts.lock().expect("no panics here");
+            let mut all = self.kept.lock().expect("no panics here");
             let held = all.entry(aggregate.to_owned()).or_default();
-            if held.len() as u64 != after {
+            if recorded(held) != after {
                 return Err(Fault::conflict("another writer"));
             }
-            held.extend_from_slice(facts);
+            held.facts.extend_from_slice(facts);
         }
         for fact in facts {
             let name = fact.split('"').nth(1).unwrap_or("?");
@@ -51,14 +63,37 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    async fn load(&self, aggregate: &str) -> Result<Vec<String>, Fault> {
+    async fn compact(&self, aggregate: &str, after: u64, snapshot: &str) -> Result<(), Fault> {
+        self.world.step("before compaction").await;
+        {
+            let mut all = self.kept.lock().expect("no panics here");
+            let held = all.entry(aggregate.to_owned()).or_default();
+            if recorded(held) != after {
+                return Err(Fault::conflict("another writer"));
+            }
+            *held = Kept { snapshot: Some(Snapshot { facts: after, body: snapshot.to_owned() }), facts: Vec::new() };
+        }
+        self.world.note(format!("{aggregate} compacted"));
+        self.world.step("after compaction").await;
+        Ok(())
+    }
+
+    fn facts_kept(&self) -> u64 {
+        self.facts_kept
+    }
+
+    async fn load(&self, aggregate: &str) -> Result<Kept, Fault> {
         // A real one is read on another thread, and others go on meanwhile.
         tokio::task::yield_now().await;
-        Ok(self.facts.lock().expect("no panics here").get(aggregate).cloned().unwrap_or_default())
+        Ok(self.kept.lock().expect("no panics here").get(aggregate).cloned().unwrap_or_default())
     }
 
     async fn aggregates(&self, prefix: &str) -> Result<Vec<String>, Fault> {
-        let facts = self.facts.lock().expect("no panics here");
-        Ok(facts.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        let kept = self.kept.lock().expect("no panics here");
+        Ok(kept.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
+}
+
+fn recorded(kept: &Kept) -> u64 {
+    kept.facts.len() as u64 + kept.snapshot.as_ref().map_or(0, |snapshot| snapshot.facts)
 }

@@ -35,6 +35,7 @@ use super::tries::Tries;
 
 impl Folded for Vm {
     type Fact = Fact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: Fact) -> Result<(), Fault> {
         self.apply(fact).map_err(|error| Fault::internal(error.to_string()))

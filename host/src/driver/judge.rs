@@ -24,6 +24,7 @@ use crate::receiver::rebuild::rebuild;
 
 impl Folded for Replica {
     type Fact = ReplicaFact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: ReplicaFact) -> Result<(), Fault> {
         self.apply(fact);

@@ -49,7 +49,8 @@ async fn send(log: &Log, command: &str) -> Result<u64, Fault> {
     Err(Fault::unavailable("no number for the command was free"))
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Handled {
     newest: u64,
 }
@@ -62,6 +63,7 @@ pub enum HandledFact {
 
 impl Folded for Handled {
     type Fact = HandledFact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: HandledFact) -> Result<(), Fault> {
         let HandledFact::Handled { number } = fact;

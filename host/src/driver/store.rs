@@ -18,7 +18,8 @@ use crate::random::Random;
 
 use super::expected::{self, Expected};
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Pin {
     store: Option<String>,
 }
@@ -31,6 +32,7 @@ pub(super) enum PinFact {
 
 impl Folded for Pin {
     type Fact = PinFact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: PinFact) -> Result<(), Fault> {
         let PinFact::Pinned { store } = fact;

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::model::Fault;
 use crate::model::waypoint;
 
-use super::Journal;
+use super::{Journal, Kept, Snapshot};
 
 /// Written into the file, so that a newer version never misreads an older journal and the other way round.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The moment at which facts are written and not committed.
 pub const UNCOMMITTED: &str = "journal/uncommitted";
@@ -42,7 +42,7 @@ impl SqliteJournal {
             _ => Fault::corrupt(format!("the journal {shown} cannot be read: {error}; the data in the store is not affected")),
         })?;
         match version {
-            0 => begin(&connection).map_err(|error| Fault::full(format!("the journal {shown} cannot be written: {error}")))?,
+            0 | 1 => begin(&connection).map_err(|error| Fault::full(format!("the journal {shown} cannot be written: {error}")))?,
             SCHEMA_VERSION => {}
             other => return Err(Fault::unsupported(format!("the journal {shown} has version {other}, this agent reads {SCHEMA_VERSION}"))),
         }
@@ -64,18 +64,34 @@ impl SqliteJournal {
     }
 }
 
+/// A journal of version 1 holds facts and no snapshots; it gets a place for them.
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "BEGIN;
-         CREATE TABLE fact (
+         CREATE TABLE IF NOT EXISTS fact (
              aggregate TEXT NOT NULL,
              number INTEGER NOT NULL,
              body TEXT NOT NULL,
              PRIMARY KEY (aggregate, number)
          ) WITHOUT ROWID, STRICT;
-         PRAGMA user_version = 1;
+         CREATE TABLE snapshot (
+             aggregate TEXT PRIMARY KEY NOT NULL,
+             facts INTEGER NOT NULL,
+             body TEXT NOT NULL
+         ) WITHOUT ROWID, STRICT;
+         PRAGMA user_version = 2;
          COMMIT;",
     )
+}
+
+/// Facts that were recorded in an aggregate, those that its snapshot stands for included.
+fn recorded(connection: &Connection, aggregate: &str) -> rusqlite::Result<u64> {
+    let query = "SELECT (SELECT count(*) FROM fact WHERE aggregate = ?1) + coalesce((SELECT facts FROM snapshot WHERE aggregate = ?1), 0)";
+    connection.query_row(query, params![aggregate], |row| row.get(0))
+}
+
+fn somebody_else(aggregate: &str, held: u64, after: u64) -> Fault {
+    Fault::conflict(format!("the journal holds {held} facts of {aggregate}, not {after}: somebody else wrote to it"))
 }
 
 #[async_trait]
@@ -85,7 +101,7 @@ impl Journal for SqliteJournal {
         let held = self
             .with(move |connection| {
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let held: u64 = transaction.query_row("SELECT count(*) FROM fact WHERE aggregate = ?1", params![name], |row| row.get(0))?;
+                let held = recorded(&transaction, &name)?;
                 if held == after {
                     for (number, body) in facts.iter().enumerate() {
                         transaction.execute(
@@ -99,17 +115,39 @@ impl Journal for SqliteJournal {
                 Ok(held)
             })
             .await?;
-        if held == after {
-            return Ok(());
-        }
-        Err(Fault::conflict(format!("the journal holds {held} facts of {aggregate}, not {after}: somebody else wrote to it")))
+        if held == after { Ok(()) } else { Err(somebody_else(aggregate, held, after)) }
     }
 
-    async fn load(&self, aggregate: &str) -> Result<Vec<String>, Fault> {
+    async fn compact(&self, aggregate: &str, after: u64, snapshot: &str) -> Result<(), Fault> {
+        let (name, body) = (aggregate.to_owned(), snapshot.to_owned());
+        let held = self
+            .with(move |connection| {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let held = recorded(&transaction, &name)?;
+                if held == after {
+                    let put = "INSERT OR REPLACE INTO snapshot (aggregate, facts, body) VALUES (?1, ?2, ?3)";
+                    transaction.execute(put, params![name, after, body])?;
+                    transaction.execute("DELETE FROM fact WHERE aggregate = ?1", params![name])?;
+                    transaction.commit()?;
+                }
+                Ok(held)
+            })
+            .await?;
+        if held == after { Ok(()) } else { Err(somebody_else(aggregate, held, after)) }
+    }
+
+    async fn load(&self, aggregate: &str) -> Result<Kept, Fault> {
         let name = aggregate.to_owned();
         self.with(move |connection| {
-            let mut query = connection.prepare("SELECT body FROM fact WHERE aggregate = ?1 ORDER BY number")?;
-            query.query_map(params![name], |row| row.get(0))?.collect()
+            let transaction = connection.transaction()?;
+            let snapshot = transaction
+                .query_row("SELECT facts, body FROM snapshot WHERE aggregate = ?1", params![name], |row| {
+                    Ok(Snapshot { facts: row.get(0)?, body: row.get(1)? })
+                })
+                .optional()?;
+            let mut query = transaction.prepare("SELECT body FROM fact WHERE aggregate = ?1 ORDER BY number")?;
+            let facts = query.query_map(params![name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(Kept { snapshot, facts })
         })
         .await
     }
@@ -117,7 +155,7 @@ impl Journal for SqliteJournal {
     async fn aggregates(&self, prefix: &str) -> Result<Vec<String>, Fault> {
         let prefix = prefix.to_owned();
         self.with(move |connection| {
-            let mut query = connection.prepare("SELECT DISTINCT aggregate FROM fact ORDER BY aggregate")?;
+            let mut query = connection.prepare("SELECT aggregate FROM fact UNION SELECT aggregate FROM snapshot ORDER BY aggregate")?;
             let names: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             Ok(names.into_iter().filter(|name| name.starts_with(&prefix)).collect())
         })
@@ -140,8 +178,44 @@ mod tests {
         journal.append("a", 2, &["3".into()]).await.unwrap();
         drop(journal);
         let journal = SqliteJournal::open(&path).unwrap();
-        assert_eq!(journal.load("a").await.unwrap(), ["1", "2", "3"]);
+        assert_eq!(journal.load("a").await.unwrap().facts, ["1", "2", "3"]);
         assert_eq!(journal.aggregates("").await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_takes_the_place_of_all_facts_before_it_and_counting_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = SqliteJournal::open(&path).unwrap();
+        journal.append("a", 0, &["1".into(), "2".into()]).await.unwrap();
+        journal.append("b", 0, &["x".into()]).await.unwrap();
+        assert_eq!(journal.compact("a", 1, "one").await.unwrap_err().kind, crate::model::FaultKind::Conflict);
+        assert_eq!(journal.load("a").await.unwrap().facts.len(), 2, "a snapshot of another state changes nothing");
+        journal.compact("a", 2, "both").await.unwrap();
+        journal.append("a", 2, &["3".into()]).await.unwrap();
+        drop(journal);
+        let journal = SqliteJournal::open(&path).unwrap();
+        let snapshot = |facts, body: &str| Some(Snapshot { facts, body: body.to_owned() });
+        assert_eq!(journal.load("a").await.unwrap(), Kept { snapshot: snapshot(2, "both"), facts: vec!["3".into()] });
+        journal.compact("a", 3, "all").await.unwrap();
+        assert_eq!(journal.load("a").await.unwrap(), Kept { snapshot: snapshot(3, "all"), facts: Vec::new() });
+        assert_eq!(journal.load("b").await.unwrap().facts, ["x"], "another aggregate is not touched");
+        assert_eq!(journal.aggregates("").await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_without_snapshots_gets_a_place_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let old = Connection::open(&path).unwrap();
+        let made = "CREATE TABLE fact (aggregate TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (aggregate, number))
+                    WITHOUT ROWID, STRICT; INSERT INTO fact VALUES ('a', 0, '1'); PRAGMA user_version = 1;";
+        old.execute_batch(made).unwrap();
+        drop(old);
+        let journal = SqliteJournal::open(&path).unwrap();
+        journal.compact("a", 1, "one").await.unwrap();
+        drop(journal);
+        assert_eq!(SqliteJournal::open(&path).unwrap().load("a").await.unwrap().snapshot.unwrap().body, "one");
     }
 
     #[tokio::test]

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::commit::{AppliedDisk, PointRef, RejectCode};
 use crate::model::{CycleNumber, Epoch};
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ReplicaState {
     #[default]
     None,
@@ -59,7 +60,9 @@ pub enum ReplicaFact {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// As a journal's snapshot holds it: whoever changes its form raises `Replica::FORM` (driver/judge.rs).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Replica {
     pub state: ReplicaState,
     /// The newest commit that was judged.

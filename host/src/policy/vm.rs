@@ -88,7 +88,9 @@ const ATTEMPTS_MAX: u32 = 8;
 /// Attempts at one cycle, those included that were parked: their numbers are bounded, and so are the layers that a commit names.
 const PARKED_MAX: u32 = 64;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// As a journal's snapshot holds it: whoever changes its form raises `Vm::FORM` (driver/gateway.rs).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Vm {
     pub identity: Option<VmRef>,
     pub source: String,

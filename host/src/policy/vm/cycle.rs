@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::model::commit::{Layer, Mode, PointRef, Sha};
 use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotDisk, SnapshotToken};
@@ -21,7 +22,8 @@ use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, Sna
 use super::facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
 use super::{EndedDisk, Seat, Session, Step};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cycle {
     pub number: CycleNumber,
     pub urgency: Urgency,
@@ -36,7 +38,8 @@ pub struct Cycle {
     pub stage: Stage,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Stage {
     /// The source has to be off before the final snapshot.
     PoweringOff {
@@ -73,13 +76,15 @@ pub enum Stage {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Then {
     Again { not_before: Timestamp },
     EndCycle { fault: Fault, at: Timestamp },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Disks {
     pub definition: serde_json::Value,
     pub each: BTreeMap<DiskId, Copying>,
@@ -109,7 +114,8 @@ impl Disks {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Copying {
     pub source: SnapshotDisk,
     pub plan: Option<Plan>,

@@ -251,9 +251,13 @@ pub(super) fn any_fault() -> impl Strategy<Value = Fault> {
 
 proptest! {
     /// Whatever happens in whatever order: there is always something to do, facts that steps made true are always accepted, the marker
-    /// moves with an applied cycle only, and replaying the facts, through their encoded form, gives the same state.
+    /// moves with an applied cycle only, and replaying the facts, through their encoded form and a snapshot of some of them, gives the same
+    /// state.
     #[test]
-    fn any_walk_goes_on_and_replays(choices in proptest::collection::vec((0u8..10, any_fault(), 1u32..9), 1..200)) {
+    fn any_walk_goes_on_and_replays(
+        choices in proptest::collection::vec((0u8..10, any_fault(), 1u32..9), 1..200),
+        snapshot_after in any::<u8>(),
+    ) {
         let mut vm = Vm::default();
         let mut facts = vec![in_order().remove(0)];
         vm.apply(facts[0].clone()).unwrap();
@@ -289,8 +293,12 @@ proptest! {
             prop_assert!(applied || vm.point == before);
             facts.push(fact);
         }
+        let snapshot_after = usize::from(snapshot_after) % facts.len();
         let mut replayed = Vm::default();
-        for fact in facts {
+        for (number, fact) in facts.into_iter().enumerate() {
+            if number == snapshot_after {
+                replayed = serde_json::from_value(serde_json::to_value(&replayed).unwrap()).unwrap();
+            }
             let encoded = serde_json::to_string(&fact).unwrap();
             replayed.apply(serde_json::from_str(&encoded).unwrap()).unwrap();
         }
