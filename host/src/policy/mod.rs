@@ -11,6 +11,7 @@ pub mod reaction;
 pub mod replica;
 pub mod spread;
 pub mod timing;
+pub mod retention;
 pub mod verdict;
 pub mod vm;
 pub mod waiting;

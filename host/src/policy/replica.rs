@@ -3,6 +3,7 @@
 //! ```text
 //!   none ──▶ filling(cycle) ──▶ at(point) ──▶ applying(a → b) ──▶ at(b)
 //!              ▲ rejected: starts again          │ crash: done again, from what was verified
+//!              └──── fell behind what is kept ───┘
 //! ```
 //!
 //! Between `filling` and `at` lies the promotion, which is an `applying` without a base.
@@ -53,6 +54,10 @@ pub enum ReplicaFact {
     Unreadable {
         cycle: CycleNumber,
     },
+    /// The replica is made anew, over the one that is there: it missed cycles that were dropped since.
+    RebuildBegan {
+        cycle: CycleNumber,
+    },
     /// The replica was made out of the store, at a point whose receipt says applied.
     Rebuilt {
         at: PointRef,
@@ -97,6 +102,7 @@ impl Replica {
                     self.state = ReplicaState::Filling(cycle);
                 }
             }
+            ReplicaFact::RebuildBegan { cycle } => self.state = ReplicaState::Filling(cycle),
             ReplicaFact::ApplyBegan { to, filled } => {
                 let from = self.point();
                 self.state = ReplicaState::Applying { from, to, filled };
