@@ -12,9 +12,12 @@ use transload::api::command::{Command, Reply, Verified, VerifiedDisk};
 use transload::log::bound::{Bound, StoreEntry};
 use transload::log::checkpoint::{self, Checkpoint, CheckpointDisk};
 use transload::log::digest::cell_digest;
+use transload::log::dropped::DroppedRecord;
 use transload::log::initial::InitialCopy;
 use transload::log::keys::{self, Unlock};
 use transload::log::layout::AttemptFolder;
+use transload::log::lease::Lease;
+use transload::log::mark::Mark;
 use transload::log::owner::Claim;
 use transload::log::page::{self, BlockEntry, Body, Encoding, Entry, ManifestPage, PageKind, SegmentName};
 use transload::log::planned;
@@ -333,4 +336,18 @@ fn a_further_store_and_its_entry_are_written_like_this() {
     let entry = StoreEntry::of(&bound);
     golden("store-entry.json", &entry.encode());
     assert_eq!(StoreEntry::decode(&entry.encode()).unwrap(), entry);
+}
+
+#[test]
+fn a_record_of_dropped_points_a_lease_and_a_mark_look_like_this() {
+    let at = |seconds: i64| jiff::Timestamp::from_second(1_767_225_600 + seconds).unwrap();
+    let record = DroppedRecord::new("v".into(), Epoch(2), at(0), CycleNumber(9), vec![CycleNumber(3), CycleNumber(7)]);
+    golden("dropped.json", &record.encode());
+    assert_eq!(DroppedRecord::decode(&record.encode()).unwrap(), record);
+    let lease = Lease::new("a restore".to_owned(), CycleNumber(7), at(60), at(960));
+    golden("lease.json", &lease.encode());
+    assert_eq!(Lease::decode(&lease.encode()).unwrap(), lease);
+    let mark = Mark::new(PointRef { cycle: CycleNumber(7), hash: Sha::of(b"a commit") }, at(60));
+    golden("mark.json", &mark.encode());
+    assert_eq!(Mark::decode(&mark.encode()).unwrap(), mark);
 }

@@ -13,10 +13,13 @@ mod commit;
 mod connect_answer;
 mod descriptor;
 mod device_values;
+mod dropped;
 mod initial;
 mod key_names;
+mod lease;
 mod listing;
 mod manifest;
+mod mark;
 mod page;
 mod percent;
 mod planned;
@@ -60,10 +63,13 @@ pub const DECODERS: &[Decoder] = decoders! {
     connect_answer
     descriptor
     device_values
+    dropped
     initial
     key_names
+    lease
     listing
     manifest
+    mark
     page
     percent
     planned

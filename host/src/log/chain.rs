@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::{CycleNumber, DiskId, Fault, VmId};
 
 use super::checkpoint::{self, Checkpoint};
+use super::dropped;
 use super::fold::Fold;
 use super::store::Log;
 use crate::model::commit::{Commit, DiskCommit, Mode, PointRef};
@@ -21,7 +22,7 @@ pub struct Chain {
 impl Chain {
     /// Reads commits from `point` back until every disk of the point has begun, or a checkpoint stands below.
     pub async fn read(log: &Log, vm: &VmId, cycle: CycleNumber) -> Result<Chain, Fault> {
-        let mut commits = vec![log.commit(vm, cycle).await?];
+        let mut commits = vec![named(log, vm, cycle).await?];
         let mut checkpoint = checkpoint::find(log, vm, commits[0].1).await?;
         while checkpoint.is_none() {
             let (oldest, _) = &commits[commits.len() - 1];
@@ -35,7 +36,7 @@ impl Chain {
                     oldest.cycle
                 )));
             };
-            let (commit, found) = log.commit(vm, base.cycle).await?;
+            let (commit, found) = named(log, vm, base.cycle).await?;
             if found != base {
                 return Err(Fault::corrupt(format!(
                     "the commit of cycle {} of {vm} is not the one that cycle {} builds on",
@@ -80,6 +81,14 @@ impl Chain {
             }
         }
         Ok(fold)
+    }
+}
+
+/// A commit that is not there because its point was dropped is said to be just that.
+async fn named(log: &Log, vm: &VmId, cycle: CycleNumber) -> Result<(Commit, PointRef), Fault> {
+    match log.commit(vm, cycle).await {
+        Err(fault) => Err(dropped::explain(log, vm, cycle, fault).await),
+        found => found,
     }
 }
 

@@ -13,6 +13,9 @@
 //!   vm/<vm>/commit/<cycle>                                 one winner
 //!   vm/<vm>/receipt/<cycle>.<copy>                         the verdict; a further copy only where an earlier one does not open
 //!   vm/<vm>/checkpoint/<cycle>/<disk>/page-<n>, done       a full map
+//!   vm/<vm>/dropped/<n>                                    recovery points that are gone, or are going
+//!   vm/<vm>/lease/<random>.<n>                             somebody reads a recovery point
+//!   vm/<vm>/pin/<cycle>, vm/<vm>/verified/<cycle>          kept on purpose; compared with a replica, and equal
 //!   cmd/<n>, reply/<n>                                     commands between roles that meet only here
 //!
 //!   bound.json                                             in a further store: which one it is, and of which home
@@ -31,6 +34,7 @@ pub const BOUND: &str = "bound.json";
 pub const STORES: &str = "stores/";
 pub const VMS: &str = "vms/";
 pub const COMMANDS: &str = "cmd/";
+pub const REPLIES: &str = "reply/";
 
 pub fn key_slot(key_id: &[u8; 16], slot: &str) -> String {
     format!("keys/{}/{slot}", hex(key_id))
@@ -75,8 +79,12 @@ pub fn commit(vm: &VmId, cycle: CycleNumber) -> String {
     format!("{}{:010}", commits(vm), cycle.0)
 }
 
+pub fn receipts(vm: &VmId) -> String {
+    format!("vm/{vm}/receipt/")
+}
+
 pub fn receipt(vm: &VmId, cycle: CycleNumber, copy: u32) -> String {
-    format!("vm/{vm}/receipt/{:010}.{copy}", cycle.0)
+    format!("{}{:010}.{copy}", receipts(vm), cycle.0)
 }
 
 pub fn checkpoints(vm: &VmId) -> String {
@@ -92,12 +100,44 @@ pub fn checkpoint_done(vm: &VmId, cycle: CycleNumber) -> String {
     format!("{}{:010}/done", checkpoints(vm), cycle.0)
 }
 
+pub fn dropped_records(vm: &VmId) -> String {
+    format!("vm/{vm}/dropped/")
+}
+
+pub fn dropped_record(vm: &VmId, number: u64) -> String {
+    format!("{}{number:010}", dropped_records(vm))
+}
+
+pub fn leases(vm: &VmId) -> String {
+    format!("vm/{vm}/lease/")
+}
+
+pub fn lease(vm: &VmId, holder: u64, renewal: u32) -> String {
+    format!("{}{holder:016x}.{renewal}", leases(vm))
+}
+
+pub fn pins(vm: &VmId) -> String {
+    format!("vm/{vm}/pin/")
+}
+
+pub fn pin(vm: &VmId, cycle: CycleNumber) -> String {
+    format!("{}{:010}", pins(vm), cycle.0)
+}
+
+pub fn verifications(vm: &VmId) -> String {
+    format!("vm/{vm}/verified/")
+}
+
+pub fn verification(vm: &VmId, cycle: CycleNumber) -> String {
+    format!("{}{:010}", verifications(vm), cycle.0)
+}
+
 pub fn command(number: u64) -> String {
     format!("{COMMANDS}{number:010}")
 }
 
 pub fn reply(number: u64) -> String {
-    format!("reply/{number:010}")
+    format!("{REPLIES}{number:010}")
 }
 
 /// The number at the end of a key that one of the functions above made. A key of another form is somebody else's.
@@ -105,6 +145,59 @@ pub fn number_of(key: &str) -> Option<u64> {
     let digits = key.rsplit('/').next()?;
     let ours = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| ours)
+}
+
+/// The cycle that a key below `folder` is of, when the part behind it begins with one: `<cycle>`, `<cycle>.<copy>`, `<cycle>/…`.
+pub fn cycle_below(folder: &str, key: &str) -> Option<CycleNumber> {
+    let (digits, rest) = key.strip_prefix(folder)?.split_at_checked(10)?;
+    let ours = digits.bytes().all(|byte| byte.is_ascii_digit()) && (rest.is_empty() || rest.starts_with(['.', '/']));
+    digits.parse().ok().filter(|_| ours).map(CycleNumber)
+}
+
+/// What all attempts at all cycles of a VM begin with. Cycles have ten digits, and no VM has a thousand million of them.
+pub fn all_attempts(vm: &VmId) -> String {
+    format!("vm/{vm}/0")
+}
+
+/// An object in the folder of an attempt, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InAttempt<'a> {
+    pub cycle: CycleNumber,
+    pub attempt: Attempt,
+    /// The disk, as its folder is named.
+    pub disk: &'a str,
+    pub part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Page(u32),
+    Planned,
+    Segment { number: u32, random: u64 },
+}
+
+/// Reads a key that `AttemptFolder` made. A key of any other form is somebody else's.
+pub fn in_attempt<'a>(vm: &VmId, key: &'a str) -> Option<InAttempt<'a>> {
+    let mut parts = key.strip_prefix("vm/")?.strip_prefix(vm.as_str())?.strip_prefix('/')?.split('/');
+    let (folder, disk, object) = (parts.next()?, parts.next()?, parts.next()?);
+    let (cycle, attempt) = folder.split_once('.')?;
+    let digits = |text: &str, at_least: usize| text.len() >= at_least && text.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || cycle.len() != 10 || !digits(cycle, 10) || !digits(attempt, 4) {
+        return None;
+    }
+    let part = match object.split_once('-')? {
+        ("page", number) if digits(number, 8) => Part::Page(number.parse().ok()?),
+        ("planned", part) if digits(part, 4) => Part::Planned,
+        ("seg", rest) => {
+            let (number, random) = rest.split_once('-')?;
+            if !digits(number, 8) || random.len() != 16 {
+                return None;
+            }
+            Part::Segment { number: number.parse().ok()?, random: u64::from_str_radix(random, 16).ok()? }
+        }
+        _ => return None,
+    };
+    Some(InAttempt { cycle: CycleNumber(cycle.parse().ok()?), attempt: Attempt(attempt.parse().ok()?), disk, part })
 }
 
 /// Everything of all attempts at a cycle.
@@ -171,6 +264,40 @@ mod tests {
         for key in [&one, &two, &name(""), &name(&"x".repeat(300)), &name("../..")] {
             assert!(key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{key}");
             assert!(!key.is_empty() && key.len() <= 64);
+        }
+    }
+
+    #[test]
+    fn keys_of_attempts_are_read_as_they_were_made_and_no_others() {
+        let vm = VmId::from("v");
+        let folder = AttemptFolder::new(&vm, CycleNumber(7), Attempt(101), &"scsi0-0".into());
+        let read = |key: &str| in_attempt(&vm, key).map(|found| (found.cycle.0, found.attempt.0, found.disk.to_owned(), found.part));
+        let of_disk = |part| Some((7, 101, "scsi0-0".to_owned(), part));
+        assert_eq!(read(&folder.page(3)), of_disk(Part::Page(3)));
+        assert_eq!(read(&folder.planned(0)), of_disk(Part::Planned));
+        assert_eq!(read(&folder.segment(9, u64::MAX)), of_disk(Part::Segment { number: 9, random: u64::MAX }));
+        assert!(folder.page(3).starts_with(&all_attempts(&vm)));
+        for foreign in [
+            "vm/v/commit/0000000007",
+            "vm/w/0000000007.0101/scsi0-0/page-00000003",
+            "vm/v/0000000007.0101/scsi0-0/page-3",
+            "vm/v/0000000007.0101/scsi0-0/page-00000003/more",
+            "vm/v/0000000007.0101/scsi0-0/seg-00000003",
+            "vm/v/0000000007.0101/scsi0-0/notes.txt",
+            "vm/v/7.0101/scsi0-0/page-00000003",
+        ] {
+            assert_eq!(read(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_read_off_a_key_below_its_folder() {
+        let vm = VmId::from("v");
+        assert_eq!(cycle_below(&receipts(&vm), &receipt(&vm, CycleNumber(7), 2)), Some(CycleNumber(7)));
+        assert_eq!(cycle_below(&checkpoints(&vm), &checkpoint_done(&vm, CycleNumber(7))), Some(CycleNumber(7)));
+        assert_eq!(cycle_below(&pins(&vm), &pin(&vm, CycleNumber(7))), Some(CycleNumber(7)));
+        for foreign in ["vm/v/receipt/7.0", "vm/v/receipt/00000000071.0", "vm/v/receipt/x", "vm/w/receipt/0000000007.0"] {
+            assert_eq!(cycle_below(&receipts(&vm), foreign), None, "{foreign}");
         }
     }
 

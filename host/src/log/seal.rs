@@ -140,6 +140,9 @@ pub enum Role {
     Vm,
     Initial,
     Further,
+    Dropped,
+    Lease,
+    Mark,
 }
 
 impl Role {
@@ -158,6 +161,9 @@ impl Role {
             Role::Vm => 11,
             Role::Initial => 12,
             Role::Further => 14,
+            Role::Dropped => 13,
+            Role::Lease => 15,
+            Role::Mark => 16,
         }
     }
 }
