@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::log::dropped::Records;
 use crate::log::layout;
 use crate::log::store::Log;
 use crate::model::commit::{Sha, Verdict};
@@ -33,7 +34,14 @@ pub async fn check(log: &Log, expected: &Expected) -> Result<(), Fault> {
             }
         };
         if !holds(log, id, *hash).await? {
-            return Err(missing(format!("this store holds no applied recovery point of {vm} with the hash {hash}")));
+            return Err(match Records::read(log, id).await?.newest {
+                None => missing(format!("this store holds no applied recovery point of {vm} with the hash {hash}")),
+                Some(record) => missing(format!(
+                    "this store holds no applied recovery point of {vm} with the hash {hash} (retention dropped those up to cycle {}, but for a few: \
+                     name the newest one that is known)",
+                    record.through
+                )),
+            });
         }
     }
     Ok(())

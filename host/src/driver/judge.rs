@@ -9,7 +9,9 @@ use crate::clock::Clock;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::chain::Chain;
 use crate::log::checkpoint;
+use crate::log::dropped::Records;
 use crate::log::layout;
+use crate::log::lease::Leases;
 use crate::log::news::Listener;
 use crate::log::store::{Log, Objects};
 use crate::model::commit::{AppliedDisk, Commit, FORMAT, Mode, PointRef, Receipt, RejectCode, Rejection, Sha, Verdict};
@@ -51,6 +53,10 @@ impl Receiver {
     /// Held while blocks are fetched and written, and never while waiting for what a gateway does.
     async fn turn(&self) -> OwnedSemaphorePermit {
         self.at_once.clone().acquire_owned().await.expect("this semaphore is never closed")
+    }
+
+    fn leases(&self) -> Leases {
+        Leases::new(self.log.clone(), self.clock.clone())
     }
 }
 
@@ -145,9 +151,13 @@ impl ReplicaTask {
         for cycle in log.commits_after(&self.vm, CycleNumber(0)).await?.into_iter().rev() {
             let Some(receipt) = log.receipt(&self.vm, cycle).await? else { continue };
             if let Verdict::Applied { .. } = receipt.verdict {
-                let chain = Chain::read(log, &self.vm, cycle).await?;
                 tracing::info!(vm = %self.vm, %cycle, "making the replica anew out of the store");
-                rebuild(log, &chain, &self.receiver.places).await?;
+                let rebuilding = async {
+                    let chain = Chain::read(log, &self.vm, cycle).await?;
+                    rebuild(log, &chain, &self.receiver.places).await?;
+                    Ok(chain)
+                };
+                let chain = self.receiver.leases().hold(&self.vm, cycle, "a receiver's rebuild", rebuilding).await?;
                 self.ahead.end(log, &self.receiver.places, &self.vm).await?;
                 let (at, epoch) = (chain.point_ref(), chain.point().epoch);
                 self.ledger.record(vec![ReplicaFact::Rebuilt { at, epoch }]).await?;
@@ -181,17 +191,21 @@ impl ReplicaTask {
             Err(fault) => return Err(fault),
         };
         // Refused is refused, also when other bytes stood under the commit's name then: the gateway has gone on.
-        if let Some(Receipt { verdict: Verdict::Rejected(rejection), .. }) = self.receiver.log.receipt(&self.vm, cycle).await? {
-            return self.remember_rejection(point, commit.epoch, &rejection).await;
+        let verdict = self.receiver.log.receipt(&self.vm, cycle).await?.map(|receipt| receipt.verdict);
+        if let Some(Verdict::Rejected(rejection)) = &verdict {
+            return self.remember_rejection(point, commit.epoch, rejection).await;
         }
         if let Err(rejection) = verdict::check(&commit, self.ledger.state()) {
+            if verdict.is_some() && self.fell_behind().await? {
+                return self.catch_up(cycle).await;
+            }
             return self.reject(&commit, point, rejection).await;
         }
         let filling = self.ledger.state().state == ReplicaState::Filling(cycle);
         if !filling && commit.disks.iter().any(|disk| disk.mode == Mode::Initial) {
             self.ledger.record(vec![ReplicaFact::FillBegan { cycle }]).await?;
         }
-        match prepare(&self.receiver.log, &self.receiver.places, &commit, &self.ahead).await {
+        match prepare(&self.receiver.log, &self.receiver.leases(), &self.receiver.places, &commit, &self.ahead).await {
             Ok(filled) => {
                 self.ledger.record(vec![ReplicaFact::ApplyBegan { to: point, filled: filled.clone() }]).await?;
                 self.finish(&commit, point, &filled).await
@@ -199,6 +213,18 @@ impl ReplicaTask {
             Err(Trouble::Refused(rejection)) => self.reject(&commit, point, rejection).await,
             Err(Trouble::Passing(fault)) => Err(fault),
         }
+    }
+
+    /// Whether cycles that were never judged here may have been dropped: this receiver was set back, or was away while another one judged.
+    async fn fell_behind(&self) -> Result<bool, Fault> {
+        let records = Records::read(&self.receiver.log, &self.vm).await?;
+        Ok(records.newest.is_some_and(|record| record.through > self.ledger.state().seen()))
+    }
+
+    /// No chain of deltas leads from the replica to what is kept. From here on it is no recovery point, and it becomes the newest one.
+    async fn catch_up(&mut self, cycle: CycleNumber) -> Result<(), Fault> {
+        self.ledger.record(vec![ReplicaFact::RebuildBegan { cycle }]).await?;
+        self.rebuild_if_judged().await.map(drop)
     }
 
     /// A commit that does not open was damaged, forged or replayed: its number is used up, nothing of it is written, and the receipt
@@ -223,7 +249,9 @@ impl ReplicaTask {
         tracing::info!(vm = %self.vm, cycle = %point.cycle, "a cycle is applied");
         clean_up(&log, &places, commit).await?;
         if point.cycle.0.is_multiple_of(self.receiver.checkpoint_every) {
-            checkpoint::write(&log, &Chain::read(&log, &self.vm, point.cycle).await?).await?;
+            let leases = self.receiver.leases();
+            let writing = async { checkpoint::write(&log, &Chain::read(&log, &self.vm, point.cycle).await?).await };
+            leases.hold(&self.vm, point.cycle, "a receiver's checkpoint", writing).await?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub mod order;
 mod perform;
 pub mod relay;
 pub mod replicas;
+pub mod retention;
 pub mod retry;
 pub mod spreading;
 pub mod store;

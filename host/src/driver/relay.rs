@@ -18,6 +18,11 @@ use crate::model::{Fault, FaultKind};
 
 /// How often either side looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Now and then it is looked whether the command still stands.
+const LOOKS_AT_COMMAND: u32 = 60;
+/// Commands, and their replies, that stay. Whoever waits for a reply and is further behind is told that it is gone. The newest ones stay in any
+/// case: numbers are counted on from them.
+const COMMANDS_KEPT: u64 = 64;
 /// Other gateways may be numbering at the same time; after so many collisions something else is wrong.
 const NUMBER_TRIES: u32 = 32;
 
@@ -25,12 +30,19 @@ const NUMBER_TRIES: u32 = 32;
 pub async fn ask(log: &Log, clock: &dyn Clock, command: &str, within: Duration) -> Result<String, Fault> {
     let number = send(log, command).await?;
     let started = clock.monotonic();
-    while clock.monotonic().saturating_sub(started) < within {
+    for look in 1.. {
+        if clock.monotonic().saturating_sub(started) >= within {
+            break;
+        }
         match log.read(Role::Reply, &layout::reply(number)).await {
             Ok(reply) => return String::from_utf8(reply).map_err(|_| Fault::corrupt("the receiver's reply is no text")),
-            Err(fault) if fault.kind == FaultKind::NotFound => clock.sleep(LOOK_EVERY).await,
+            Err(fault) if fault.kind == FaultKind::NotFound => {}
             Err(fault) => return Err(fault),
         }
+        if look % LOOKS_AT_COMMAND == 0 && log.sink().head(&layout::command(number)).await?.is_none() {
+            return Err(Fault::unavailable("the reply came and is gone: too many commands came after it. What was asked was done"));
+        }
+        clock.sleep(LOOK_EVERY).await;
     }
     Err(Fault::unavailable("the receiver did not answer in time: look whether it runs; what was asked may still be done"))
 }
@@ -133,6 +145,22 @@ impl Ear {
             Err(fault) if !matches!(fault.kind, FaultKind::Conflict | FaultKind::Corrupt) => return Err(fault),
             _ => {}
         }
-        self.handled.record(vec![HandledFact::Handled { number: heard.number }]).await
+        self.handled.record(vec![HandledFact::Handled { number: heard.number }]).await?;
+        if let Err(fault) = self.forget_old(heard.number).await {
+            tracing::warn!(kind = %fault.kind, message = %fault.message, "old commands stay in the store");
+        }
+        Ok(())
+    }
+
+    /// Commands first: a reply without its command is nobody's, a command without its reply would be carried out again by a lost receiver.
+    async fn forget_old(&self, newest: u64) -> Result<(), Fault> {
+        let old = |entry: &crate::log::sink::Entry| layout::number_of(&entry.key).is_some_and(|number| number + COMMANDS_KEPT <= newest);
+        for folder in [layout::COMMANDS, layout::REPLIES] {
+            let keys: Vec<String> = self.log.list(folder).await?.into_iter().filter(old).map(|entry| entry.key).collect();
+            for batch in keys.chunks(1000) {
+                self.log.sink().delete(batch).await?.into_iter().collect::<Result<Vec<()>, Fault>>()?;
+            }
+        }
+        Ok(())
     }
 }

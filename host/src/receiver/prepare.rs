@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use crate::files::{DiskFile, Files};
+use crate::log::chain::Chain;
 use crate::log::fetch::{DiskPlace, Fetch, Fetcher, Filled, VerifiedBlock, VerifiedData, cell_ranges};
 use crate::log::fold::Fold;
 use crate::log::layout::AttemptFolder;
+use crate::log::lease::Leases;
 use crate::log::planned::bitmap_digest;
 use crate::log::store::{Log, Objects};
-use crate::log::table::{DigestTable, matching};
+use crate::log::table::{DigestTable, matching, record_fold};
 use crate::model::commit::{AppliedDisk, BadBlocks, Commit, DiskCommit, Mode, RejectCode, Rejection, Sha};
 use crate::model::{BLOCK, DiskId, DiskSize, Extent, Fault, FaultKind, SectorBitmap, VmId};
 
@@ -65,14 +67,14 @@ pub(super) fn spool_of(log: &Log, places: &Places, commit: &Commit) -> Arc<Spool
 
 /// Verifies a commit that was checked. Initial disks are filled beside their replicas; answers what was filled. What stands there already is
 /// believed where `ahead` saw it come out of the store.
-pub async fn prepare(log: &Log, places: &Places, commit: &Commit, ahead: &Ahead) -> Result<Vec<AppliedDisk>, Trouble> {
+pub async fn prepare(log: &Log, leases: &Leases, places: &Places, commit: &Commit, ahead: &Ahead) -> Result<Vec<AppliedDisk>, Trouble> {
     let spool = spool_of(log, places, commit);
     spool.clear().await?;
     let mut filled = Vec::new();
     let mut bad = Vec::new();
     for disk in &commit.disks {
         let planned = planned_layers(log, commit, disk).await?;
-        let preparing = Preparing { log, places, commit, disk, ahead };
+        let preparing = Preparing { log, leases, places, commit, disk, ahead };
         let (covered, bad_blocks) = match disk.mode {
             Mode::Initial => preparing.fill().await?,
             Mode::Delta | Mode::Resync => preparing.verify(spool.clone()).await?,
@@ -181,6 +183,7 @@ fn check_complete(disk: &DiskCommit, planned: &[SectorBitmap], covered: &Covered
 /// Verifying one disk.
 struct Preparing<'a> {
     log: &'a Log,
+    leases: &'a Leases,
     places: &'a Places,
     commit: &'a Commit,
     disk: &'a DiskCommit,
@@ -297,12 +300,15 @@ impl Preparing<'_> {
         {
             return Ok(table);
         }
-        let chain = crate::log::chain::Chain::read(self.log, vm, base.cycle).await?;
-        let size = chain.disk(disk)?.size;
-        let table = DigestTable::create(&*self.places.work, &name, size).await?;
-        crate::log::table::record_fold(&table, &mut chain.fold(self.log, disk)?).await?;
-        table.settle(base).await?;
-        Ok(table)
+        let making = async {
+            let chain = Chain::read(self.log, vm, base.cycle).await?;
+            let size = chain.disk(disk)?.size;
+            let table = DigestTable::create(&*self.places.work, &name, size).await?;
+            record_fold(&table, &mut chain.fold(self.log, disk)?).await?;
+            table.settle(base).await?;
+            Ok(table)
+        };
+        Ok(self.leases.hold(vm, base.cycle, "a receiver's digest table", making).await?)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::log::chain::Chain;
 use crate::log::fold::Fold;
+use crate::log::lease::Leases;
 use crate::log::table::{DigestTable, record_fold};
 use crate::model::commit::{Mode, PointRef};
 use crate::model::{DiskId, Fault};
@@ -24,7 +25,9 @@ impl Performing {
         if let Some(table) = open_table(&*self.gateway.work, &self.id, disk, size, point.commit).await? {
             return Ok(BaseTable { table, size });
         }
-        let table = self.table_from_log(disk, point.commit).await?;
+        let leases = Leases::new(self.gateway.log.clone(), self.gateway.clock.clone());
+        let making = self.table_from_log(disk, point.commit);
+        let table = leases.hold(&self.id, point.commit.cycle, "a gateway's digest table", making).await?;
         Ok(BaseTable { table, size })
     }
 
