@@ -27,6 +27,7 @@ use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
 use crate::driver::judge::{Receiver, ReplicaView};
 use crate::driver::order::Order;
 use crate::driver::replicas::Replicas;
+use crate::driver::retention::{self, Keeper};
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::driver::spreading::Spreading;
 use crate::driver::stores::Watch;
@@ -43,6 +44,7 @@ use crate::policy::admission::Limits;
 use crate::policy::governor::Rules;
 use crate::policy::interval::Interval;
 use crate::policy::reaction::Patience;
+use crate::policy::retention::{Batches, Rule};
 use crate::policy::vm::Repair;
 use crate::random::Random;
 use crate::receiver::places;
@@ -58,6 +60,8 @@ const CHECKPOINT_EVERY: u64 = 24;
 const REPLICAS_AT_ONCE: usize = 4;
 /// Two looks that find the same let a new version of a plugin in.
 const LOOK_AT_PLUGINS: Duration = Duration::from_secs(2);
+/// VMs whose recovery points are collected at one time. It is never urgent, and each may hold 20 MiB.
+const COLLECTED_AT_ONCE: usize = 2;
 /// Commands of one VM that may wait.
 const ORDERS: usize = 8;
 
@@ -82,12 +86,15 @@ pub struct Agent {
     spreading: Option<Arc<Spreading>>,
     /// Looks for further stores that were away at the start, as soon as the agent runs.
     watch: Mutex<Option<Watch>>,
+    /// Turns at collecting recovery points.
+    collecting: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
 pub struct VmHandle {
     pub view: watch::Receiver<VmView>,
     pub orders: mpsc::Sender<Order>,
+    pub keeper: Arc<Keeper>,
 }
 
 /// A VM's task that does not run yet.
@@ -242,6 +249,7 @@ impl Agent {
             fleet,
             spreading,
             watch: Mutex::new(watch),
+            collecting: Arc::new(Semaphore::new(COLLECTED_AT_ONCE)),
         }))
     }
 
@@ -331,11 +339,20 @@ impl Agent {
         if let Some(replicas) = &self.replicas {
             replicas.take_up(&id, failed.clone()).await?;
         }
-        Ok(Opened { id, task, handle: VmHandle { view, orders } })
+        let keeper = self.keeper(&id, view.clone()).await?;
+        Ok(Opened { id, task, handle: VmHandle { view, orders, keeper } })
     }
 
     fn run_task(&self, opened: Opened, failed: mpsc::Sender<Fault>) {
         let Opened { id, task, handle } = opened;
+        if self.config.retention.automatic {
+            let (keeper, failed) = (handle.keeper.clone(), failed.clone());
+            tokio::spawn(async move {
+                if let Err(fault) = keeper.run().await {
+                    let _ = failed.send(fault).await;
+                }
+            });
+        }
         // Whoever finds it here takes the task for running.
         self.vms.lock().expect("nothing panics while it holds this").insert(id, handle);
         tokio::spawn(async move {
@@ -343,6 +360,17 @@ impl Agent {
                 let _ = failed.send(fault).await;
             }
         });
+    }
+
+    async fn keeper(&self, id: &VmId, view: watch::Receiver<VmView>) -> Result<Arc<Keeper>, Fault> {
+        let (log, journal, clock) = (self.log.clone(), self.journal.clone(), self.clock.clone());
+        let settings = retention::Settings { rule: self.retention_rule(), batches: Batches::default() };
+        Ok(Arc::new(Keeper::open(log, journal, clock, id.clone(), settings, view, self.collecting.clone()).await?))
+    }
+
+    pub fn retention_rule(&self) -> Rule {
+        let retention = &self.config.retention;
+        Rule { recent: retention.recent.0, days: retention.days, at_least: retention.at_least as usize }
     }
 
     pub fn settings(&self) -> Settings {

@@ -1,5 +1,7 @@
 //! Carries out what is asked of a running agent. Decides nothing that policy decides: it records wishes and reads views.
 
+mod retention;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,15 @@ use crate::driver::relay;
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::log::chain::Chain;
+use crate::log::dropped::Records;
+use crate::log::lease::Leases;
+use crate::log::mark;
 use crate::model::commit::{DiskCommit, Sha, Verdict};
 use crate::model::{CycleNumber, Fault, VmId};
 use crate::policy::vm::Repair;
 use crate::policy::vm::command::{self as vm_command, Verdict as Judged};
 use crate::receiver::places;
+use crate::receiver::prepare::Places;
 use crate::receiver::rebuild::{compare, restore};
 
 /// Reading a large recovery point again takes its time.
@@ -43,6 +49,10 @@ impl Desk for AgentDesk {
                 self.find(&vm).map(|(_, handle)| Reply::Forecast(outlook::forecast(&handle.view.borrow().vm, now)))
             }
             Command::Verify { vm, point } => self.verify(&vm, point).await,
+            Command::Points { vm } => self.points(&vm).await,
+            Command::Prune { vm, dry_run, plan } => self.prune(vm.as_deref(), dry_run, plan.as_deref()).await,
+            Command::Pin { vm, point } => self.pin(&vm, point).await,
+            Command::Unpin { vm, point } => self.unpin(&vm, point).await,
             Command::Restore { vm, disk, point, expect, to } => self.restore(&vm, disk.as_deref(), point, expect, &to).await,
         };
         result.unwrap_or_else(|fault| Reply::Refused(refusal(fault)))
@@ -147,27 +157,38 @@ impl AgentDesk {
         Ok(None)
     }
 
-    async fn chain(&self, id: &VmId, point: Option<CycleNumber>) -> Result<Chain, Fault> {
-        let point = match point {
+    /// Which recovery point is meant. One that was dropped is refused by name.
+    async fn point(&self, id: &VmId, point: Option<CycleNumber>) -> Result<CycleNumber, Fault> {
+        match point {
             Some(point) => {
+                Records::read(&self.0.log, id).await?.refuse_dropped(point)?;
                 let receipt = self.0.log.receipt(id, point).await?;
                 if !receipt.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })) {
                     return Err(Fault::not_found(format!("cycle {point} is no recovery point: it has no receipt that says applied")));
                 }
-                point
+                Ok(point)
             }
-            None => self.newest_point(id).await?.ok_or_else(|| Fault::not_found("there is no recovery point yet".to_owned()))?,
-        };
-        Chain::read(&self.0.log, id, point).await
+            None => self.newest_point(id).await?.ok_or_else(|| Fault::not_found("there is no recovery point yet".to_owned())),
+        }
+    }
+
+    fn leases(&self) -> Leases {
+        Leases::new(self.0.log.clone(), self.0.clock.clone())
     }
 
     async fn verify(&self, vm: &str, point: Option<CycleNumber>) -> Result<Reply, Fault> {
         let Some(places) = &self.0.places else { return self.relay(&Command::Verify { vm: vm.to_owned(), point }).await };
         let id = self.find_id(vm).await?;
-        let chain = self.chain(&id, point).await?;
-        let mut verified = Verified { vm: vm.to_owned(), point: chain.point().cycle, equal: true, disks: Vec::new() };
+        let point = self.point(&id, point).await?;
+        let reading = self.compare(places, vm, &id, point);
+        Ok(Reply::Verified(self.leases().hold(&id, point, "a comparison", reading).await?))
+    }
+
+    async fn compare(&self, places: &Places, vm: &str, id: &VmId, point: CycleNumber) -> Result<Verified, Fault> {
+        let chain = Chain::read(&self.0.log, id, point).await?;
+        let mut verified = Verified { vm: vm.to_owned(), point, equal: true, disks: Vec::new() };
         for disk in &chain.point().disks {
-            let file = places.replicas.open(&places::replica(&id, &disk.disk)).await?;
+            let file = places.replicas.open(&places::replica(id, &disk.disk)).await?;
             let compared = compare(&self.0.log, &chain, &disk.disk, &*file).await?;
             verified.equal &= compared.is_equal();
             verified.disks.push(VerifiedDisk {
@@ -177,7 +198,12 @@ impl AgentDesk {
                 unreadable_blocks: compared.unreadable_blocks,
             });
         }
-        Ok(Reply::Verified(verified))
+        if verified.equal
+            && let Err(fault) = mark::remember_verified(&self.0.log, id, chain.point_ref(), self.0.clock.now()).await
+        {
+            tracing::warn!(vm = %id, %point, message = %fault.message, "that this recovery point was verified is not remembered");
+        }
+        Ok(verified)
     }
 
     /// Replicas are on the receiver, and it meets us only in the store.
@@ -220,7 +246,15 @@ impl AgentDesk {
         to: &Path,
     ) -> Result<Reply, Fault> {
         let id = self.find_id(vm).await?;
-        let chain = self.chain(&id, point).await?;
+        let point = self.point(&id, point).await?;
+        let reading = async {
+            let chain = Chain::read(&self.0.log, &id, point).await?;
+            self.restore_chain(vm, &chain, disk, expect, to).await
+        };
+        self.leases().hold(&id, point, "a restore", reading).await
+    }
+
+    async fn restore_chain(&self, vm: &str, chain: &Chain, disk: Option<&str>, expect: Option<Sha>, to: &Path) -> Result<Reply, Fault> {
         let found = chain.point_ref().hash;
         if expect.is_some_and(|expect| expect != found) {
             return Err(Fault::conflict(format!(
@@ -236,7 +270,7 @@ impl AgentDesk {
         let mut files = Vec::new();
         for (number, disk) in chosen.iter().enumerate() {
             let path = if chosen.len() == 1 { to.to_owned() } else { numbered(to, number) };
-            self.restore_disk(&chain, disk, &path).await?;
+            self.restore_disk(chain, disk, &path).await?;
             files.push(Restored { disk: disk.label.clone(), file: path, bytes: disk.size.bytes() });
         }
         Ok(Reply::Restored { files })

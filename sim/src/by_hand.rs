@@ -139,6 +139,7 @@ impl Scene {
             vm: self.vm.clone(),
             limits: self.limits,
             distrust: self.distrust,
+            retention: self.retention,
             seed: self.seed + 7,
             lives: Arc::default(),
             commands: Arc::default(),

@@ -37,6 +37,15 @@ impl MemoryJournal {
         self.kept.lock().expect("no panics here").clear();
     }
 
+    /// What is held of an aggregate, for a copy of a machine that is put back later.
+    pub fn copy_of(&self, aggregate: &str) -> Kept {
+        self.kept.lock().expect("no panics here").get(aggregate).cloned().unwrap_or_default()
+    }
+
+    pub fn put_back(&self, aggregate: &str, kept: Kept) {
+        self.kept.lock().expect("no panics here").insert(aggregate.to_owned(), kept);
+    }
+
     /// One aggregate is lost, the others stay.
     pub fn forget(&self, aggregate: &str) {
         self.kept.lock().expect("no panics here").remove(aggregate);

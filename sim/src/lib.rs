@@ -18,6 +18,7 @@ pub mod further;
 pub mod journal;
 mod operator;
 pub mod rivalry;
+pub mod retention;
 pub mod scenario;
 pub mod sink;
 pub mod source;

@@ -16,10 +16,12 @@ use transload::driver::fleet::Fleet;
 use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
 use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
 use transload::driver::order::Order;
+use transload::driver::retention;
 use transload::driver::retry::{PersistentSink, PersistentSource};
 use transload::files::Files;
-use transload::journal::Ledger;
+use transload::journal::{FACTS_KEPT, Ledger};
 use transload::log::chain::Chain;
+use transload::log::dropped::Records;
 use transload::log::keys::{self, Unlock};
 use transload::log::sink::Sink;
 use transload::log::store::Log;
@@ -77,6 +79,10 @@ pub struct Plan {
     pub weather: Weather,
     /// Another agent that believes it owns the VM, and when it begins to.
     pub rival: Option<Duration>,
+    /// Recovery points that need not be kept are dropped meanwhile, if at all.
+    pub retention: Option<retention::Settings>,
+    /// Facts behind a snapshot of the journal.
+    pub facts_kept: u64,
 }
 
 impl Plan {
@@ -114,6 +120,8 @@ impl Plan {
             distrust: World::new(seed ^ 0xd157).below(40) * 65_536,
             weather: Weather::from_seed(seed),
             rival: rivalry::from_seed(seed),
+            retention: None,
+            facts_kept: FACTS_KEPT,
         }
     }
 
@@ -143,6 +151,8 @@ impl Plan {
             distrust: 0,
             weather: Weather::default(),
             rival: None,
+            retention: None,
+            facts_kept: FACTS_KEPT,
         }
     }
 }
@@ -165,6 +175,7 @@ pub struct Scene {
     pub vm: VmId,
     pub limits: CopyLimits,
     pub distrust: u64,
+    pub retention: Option<retention::Settings>,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
     /// Commands that the operator has not given yet.
@@ -214,7 +225,7 @@ impl Scene {
             further: plan.further.iter().map(|further| FurtherStore::new(further, &world)).collect(),
             stores_of_vm: None,
             source: MemorySource::new(world.clone(), plan.source, &plan.sizes).under(sky.clone()),
-            journal: MemoryJournal::new(world.clone()),
+            journal: MemoryJournal::new(world.clone()).compacting(plan.facts_kept),
             replicas: MemoryFiles::new(world.clone()).flaky(plan.flush_fails),
             work: MemoryFiles::new(world.clone()),
             clock: wall.clone(),
@@ -232,6 +243,7 @@ impl Scene {
                 level: 1,
             },
             distrust: plan.distrust,
+            retention: plan.retention,
             seed: plan.seed,
             lives: Arc::default(),
             commands: Arc::new(AtomicU64::new(plan.commands)),
@@ -259,6 +271,11 @@ impl Scene {
         self.world.revive();
         self.process(plan).await?;
         self.check_end(plan).await?;
+        if self.retention.is_some() {
+            self.collect().await?;
+            self.check_collected().await?;
+            self.check_end(plan).await?;
+        }
         match plan.rival {
             Some(after) => self.rivalry(plan, after).await,
             None => Ok(()),
@@ -392,6 +409,13 @@ impl Scene {
         let task = VmTask::open(self.gateway(self.spread(log.clone())), self.enrolment(), ordered, show_vm)
             .await
             .map_err(|fault| fault.to_string())?;
+        let keeper = self.keeper(log.clone(), vm.clone()).await?;
+        let keeping = async {
+            match &keeper {
+                Some(keeper) => keeper.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let replica = ReplicaTask::open(self.receiver(log), self.vm.clone(), show_replica).await.map_err(|fault| fault.to_string())?;
         let enough = async {
             loop {
@@ -422,6 +446,7 @@ impl Scene {
                 Err(fault) => Err(format!("the VM's task ended: {fault}")),
             },
             result = replica.run() => Err(format!("the replica's task ended: {result:?}")),
+            result = keeping => Err(format!("the keeper of recovery points ended: {result:?}")),
             result = enough => result,
             () = operator(orders.clone()) => Err("the operator went home".to_owned()),
             () = tokio::time::sleep(limit) => Err("nothing moves any more".to_owned()),
@@ -569,7 +594,11 @@ impl Scene {
     pub async fn check_every_point(&self, damage_possible: bool) -> Result<(), String> {
         let log = self.quiet_log().await?;
         let files = MemoryFiles::new(World::new(0));
+        let dropped = Records::read(&log, &self.vm).await.map_err(|fault| fault.to_string())?;
         for cycle in log.commits_after(&self.vm, CycleNumber(0)).await.map_err(|fault| fault.to_string())? {
+            if dropped.drops(cycle) {
+                continue;
+            }
             let receipt = log.receipt(&self.vm, cycle).await.map_err(|fault| fault.to_string())?;
             if !receipt.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })) {
                 continue;

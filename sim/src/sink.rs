@@ -145,6 +145,14 @@ impl MemorySink {
         }
     }
 
+    fn remove(&self, key: &str) -> Result<(), Fault> {
+        if self.world.rarely(self.trouble.refused) {
+            return Err(Fault::unavailable("the store did not get to it"));
+        }
+        self.objects.lock().expect("no panics here").remove(key);
+        Ok(())
+    }
+
     fn damage(&self, key: &str, bytes: Bytes) -> Bytes {
         if !key.contains("/seg-") || bytes.is_empty() || !self.world.chance(self.trouble.damaged) {
             return bytes;
@@ -219,9 +227,15 @@ impl Sink for MemorySink {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
-        self.world.step("delete").await;
+        self.world.step("before delete").await;
         self.sky.over_the_store().await?;
-        let mut objects = self.objects.lock().expect("no panics here");
-        Ok(keys.iter().map(|key| objects.remove(key)).map(|_| Ok(())).collect())
+        self.refused()?;
+        // A store may get through a part of them.
+        let results: Vec<Result<(), Fault>> = keys.iter().map(|key| self.remove(key)).collect();
+        self.world.step("after delete").await;
+        match self.world.rarely(self.trouble.reply_lost) {
+            true => Err(Fault::unavailable("the reply was lost")),
+            false => Ok(results),
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::policy::vm::{Repair, command};
 
 use super::outlook::{ChurnReport, ForecastReport};
 use super::status::AgentStatus;
+use crate::driver::retention::{Outcome, PointKept, PrunePlan};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -42,6 +43,25 @@ pub enum Command {
         vm: String,
         point: Option<CycleNumber>,
     },
+    /// The recovery points of a VM, and why each is kept.
+    Points {
+        vm: String,
+    },
+    /// Drops the recovery points that need not be kept, of one VM or of all. `plan`: only if it is still this one, as a dry run showed it.
+    Prune {
+        vm: Option<String>,
+        dry_run: bool,
+        plan: Option<String>,
+    },
+    /// Keeps a recovery point until it is unpinned.
+    Pin {
+        vm: String,
+        point: CycleNumber,
+    },
+    Unpin {
+        vm: String,
+        point: CycleNumber,
+    },
     /// Writes a disk of a kept recovery point to a file.
     /// `expect`: the hash of the point's commit, as `status` showed it when it was applied. A store that was rolled back is told by it.
     Restore {
@@ -68,10 +88,28 @@ pub enum Reply {
     Churn(ChurnReport),
     Forecast(ForecastReport),
     Verified(Verified),
+    Points {
+        vm: String,
+        points: Vec<PointKept>,
+    },
+    Pruned {
+        vms: Vec<Pruned>,
+    },
     Restored {
         files: Vec<Restored>,
     },
     Refused(Refusal),
+}
+
+/// What is done, or would be done, with the recovery points of a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    pub vm: String,
+    /// Names the plan: `prune --plan` executes this one and no other.
+    pub id: String,
+    pub plan: PrunePlan,
+    /// None: it was only shown.
+    pub outcome: Option<Outcome>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,16 @@ pub fn refusal(fault: Fault) -> Refusal {
     }
 }
 
+/// For a plan to drop recovery points that was not executed to its end.
+pub fn refusal_of_prune(fault: Fault) -> Refusal {
+    let safe = "Every recovery point that the plan keeps is whole, and so are replicas and the source. What it drops may be gone in part.";
+    let next = match fault.kind {
+        FaultKind::Conflict => "Look at `transload status` and at the plan of now (--dry-run), and ask again.",
+        _ => "Ask again when that is out of the way; the agent also goes on by itself, unless automatic = false.",
+    };
+    Refusal { safe: safe.to_owned(), next: next.to_owned(), fault }
+}
+
 /// For an agent that does not start.
 pub fn refusal_at_start(fault: Fault) -> Refusal {
     let next = match fault.kind.passes() {

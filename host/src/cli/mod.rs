@@ -5,6 +5,7 @@ mod check;
 mod init;
 mod local;
 mod plugin;
+mod points;
 mod print;
 mod project;
 mod run;
@@ -85,6 +86,27 @@ enum Verb {
         #[arg(long)]
         point: Option<u64>,
     },
+    /// Shows the recovery points of a VM, and why each of them is kept.
+    Points { vm: String },
+    /// Drops recovery points that need not be kept, and what nobody names any more, from the store.
+    Prune {
+        /// All VMs of this agent if left out.
+        vm: Option<String>,
+        /// Only show the plan.
+        #[arg(long)]
+        dry_run: bool,
+        /// Execute the plan of this id, as --dry-run showed it, and no other.
+        #[arg(long, conflicts_with = "dry_run")]
+        plan: Option<String>,
+    },
+    /// Keeps a recovery point, however old it becomes.
+    Pin {
+        vm: String,
+        /// The recovery point, by its cycle.
+        point: u64,
+    },
+    /// Lets a pinned recovery point go when its time has come.
+    Unpin { vm: String, point: u64 },
     /// Writes the disks of a kept recovery point to files.
     Restore {
         vm: String,
@@ -141,6 +163,10 @@ fn command(verb: &Verb) -> Command {
         Verb::Final(target) => target.ask(policy::Command::Final),
         Verb::Vm(verb) => verb.command(),
         Verb::Verify { vm, point: at } => Command::Verify { vm: vm.clone(), point: point(at) },
+        Verb::Points { vm } => Command::Points { vm: vm.clone() },
+        Verb::Prune { vm, dry_run, plan } => Command::Prune { vm: vm.clone(), dry_run: *dry_run, plan: plan.clone() },
+        Verb::Pin { vm, point } => Command::Pin { vm: vm.clone(), point: CycleNumber(*point) },
+        Verb::Unpin { vm, point } => Command::Unpin { vm: vm.clone(), point: CycleNumber(*point) },
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }

@@ -40,6 +40,8 @@ pub fn reply(reply: &Reply, json: bool) {
                 println!("{}: {} ({})", plain(&file.disk), file.file.display(), bytes(file.bytes));
             }
         }
+        Reply::Points { vm, points } => print!("{}", super::points::table(vm, points)),
+        Reply::Pruned { vms } => vms.iter().for_each(|pruned| print!("{}", super::points::pruned(pruned))),
         Reply::Refused(refusal) => refused(refusal),
     }
 }

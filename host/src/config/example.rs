@@ -86,6 +86,13 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # datastore-reserve-percent = 5      # never touched: snapshots are closed before, and none is opened until twice as much is free
 # snapshot-age-max = "3 d"           # an older one is closed; what was copied is kept
 
+# ---- which recovery points are kept; the newest, pinned and newest verified ones always are ---------------------------------------------
+[retention]
+# automatic = true            # points go by themselves, some after each dozen of cycles; otherwise with `transload prune`
+# recent = "24 h"             # all that are at most so much older than the newest one
+# days = 7                    # and the last one of each of so many days before that
+# at-least = 3                # and so many of the newest, whatever a clock says
+
 # ---- which VMs ------------------------------------------------------------------------------------------------------------------------
 # By name, by "folder/name", or by instance UUID. With one source the short form is enough: vms = ["db01", "web01"], above the first [table].
 [[vm]]

@@ -10,6 +10,7 @@ mod plugin;
 mod plugins;
 mod replication;
 mod stores;
+mod retention;
 pub mod strict;
 pub mod units;
 mod wave;
@@ -26,6 +27,7 @@ pub use plugin::{Opened, PluginConfig, is_name};
 pub use plugins::ConfiguredPlugins;
 pub use replication::Replication;
 pub use stores::{StoreConfig, Weight};
+pub use retention::Retention;
 use units::Bytes;
 pub use wave::{Wave, WaveVm};
 
@@ -50,6 +52,7 @@ pub struct Config {
     pub cutovers: Vec<PluginConfig>,
     pub replication: Replication,
     pub limits: Limits,
+    pub retention: Retention,
     pub vms: Vec<VmConfig>,
     pub receiver: Option<ReceiverConfig>,
 }
@@ -186,6 +189,8 @@ struct ConfigText {
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
+    retention: Retention,
+    #[serde(default)]
     vm: Vec<VmConfig>,
     /// VMs of the only source, for which the name says everything.
     #[serde(default)]
@@ -258,6 +263,7 @@ impl ConfigText {
         stores::check_chosen(&vms, plugins.sink.as_ref(), &plugins.stores, &mut wrong);
         wrong.extend(self.replication.check());
         wrong.extend(self.limits.check());
+        wrong.extend(self.retention.check());
         let receiver = self.receiver.map(|receiver| receiver.below(folder));
         match &receiver {
             None if self.role.receives() => wrong.push("there is no [receiver]: say with replicas = \"…\" where replicas go".to_owned()),
@@ -282,6 +288,7 @@ impl ConfigText {
                 cutovers,
                 replication: self.replication,
                 limits: self.limits,
+                retention: self.retention,
                 vms,
                 receiver,
             }),

@@ -50,10 +50,10 @@ fn the_values_shown_in_the_comments_of_the_example_are_the_defaults() {
         let lines = Config::commented_example().lines().skip_while(|line| *line != table).take_while(|line| !line.is_empty());
         lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect()
     };
-    let (replication, limits) = (shown("[replication]"), shown("[limits]"));
-    assert_eq!((replication.lines().count(), limits.lines().count()), (9, 7));
-    let config = Config::parse(&format!("{GOOD}{replication}{limits}"), Path::new("/")).unwrap();
-    assert_eq!(config.replication, Replication::default());
+    let (replication, limits, retention) = (shown("[replication]"), shown("[limits]"), shown("[retention]"));
+    assert_eq!((replication.lines().count(), limits.lines().count(), retention.lines().count()), (9, 7, 5));
+    let config = Config::parse(&format!("{GOOD}{replication}{limits}{retention}"), Path::new("/")).unwrap();
+    assert_eq!((config.replication, config.retention), (Replication::default(), Retention::default()));
     assert_eq!(config.limits, Limits { disks_per_host: Some(8), ..Limits::default() });
 }
 

@@ -85,7 +85,9 @@ impl<S: Folded> Ledger<S> {
         let body = serde_json::to_string(&body).expect("a state has only string keys");
         match self.journal.compact(&self.aggregate, self.count, &body).await {
             Ok(()) => self.in_snapshot = self.count,
-            Err(fault) => tracing::warn!(aggregate = self.aggregate, message = %fault.message, "the journal keeps facts that it could fold"),
+            Err(fault) => {
+                tracing::warn!(aggregate = self.aggregate, message = %fault.message, "the journal keeps facts that it could fold")
+            }
         }
     }
 
@@ -111,7 +113,8 @@ fn state_name<S>() -> String {
 }
 
 fn read_snapshot<S: Folded>(body: &str, aggregate: &str) -> Result<S, Fault> {
-    let damaged = |error| Fault::corrupt(format!("the snapshot of {aggregate} in the journal cannot be read: {error}; nothing was changed"));
+    let damaged =
+        |error| Fault::corrupt(format!("the snapshot of {aggregate} in the journal cannot be read: {error}; nothing was changed"));
     let found: FoundBody = serde_json::from_str(body).map_err(damaged)?;
     if found.form != S::FORM {
         return Err(Fault::unsupported(format!(

@@ -208,7 +208,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let old = Connection::open(&path).unwrap();
-        let made = "CREATE TABLE fact (aggregate TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (aggregate, number))
+        let made =
+            "CREATE TABLE fact (aggregate TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (aggregate, number))
                     WITHOUT ROWID, STRICT; INSERT INTO fact VALUES ('a', 0, '1'); PRAGMA user_version = 1;";
         old.execute_batch(made).unwrap();
         drop(old);
