@@ -20,6 +20,8 @@ pub struct Setup {
     pub sink: String,
     pub replication: String,
     pub receiver: String,
+    /// `[retention]`.
+    pub retention: String,
     /// The whole configuration, where a test has one of its own and the fields above do not count.
     pub whole: Option<String>,
     /// What `run` is given beside the configuration.
@@ -59,7 +61,7 @@ impl Setup {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
-        let Setup { role, key_word, source, sink, replication, receiver, .. } = self;
+        let Setup { role, key_word, source, sink, replication, receiver, retention, .. } = self;
         let vms: Vec<String> = self.vms.iter().map(|name| format!("{name:?}")).collect();
         let (plugins, key) = (parts::plugins().display(), self.key.display());
         let (source, vms) = match *role {
@@ -68,7 +70,7 @@ impl Setup {
         };
         let receiver = if *role == "gateway" { "" } else { receiver };
         format!(
-            "state = \"state\"\nrole = \"{role}\"\nplugins = \"{plugins}\"\n{vms}\n[key]\n{key_word} = \"{key}\"\n{source}\n{sink}\n[replication]\n{replication}\n{receiver}\n"
+            "state = \"state\"\nrole = \"{role}\"\nplugins = \"{plugins}\"\n{vms}\n[key]\n{key_word} = \"{key}\"\n{source}\n{sink}\n[replication]\n{replication}\n[retention]\n{retention}\n{receiver}\n"
         )
     }
 

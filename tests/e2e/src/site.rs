@@ -95,6 +95,7 @@ impl Site {
             sink,
             replication: QUICK.to_owned(),
             receiver: "[receiver]\nreplicas = \"replicas\"\n".to_owned(),
+            retention: String::new(),
             whole: None,
             run_arguments: Vec::new(),
             environment: Vec::new(),

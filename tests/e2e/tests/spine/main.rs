@@ -17,6 +17,7 @@ mod outlook;
 mod peers;
 mod plugins;
 mod restore;
+mod retention;
 mod sdk;
 mod secrets;
 mod sentences;
