@@ -26,7 +26,7 @@ pub fn refusal_of_prune(fault: Fault) -> Refusal {
         FaultKind::Conflict => "Look at `transload status` and at the plan of now (--dry-run), and ask again.",
         _ => "Ask again when that is out of the way; the agent also goes on by itself, unless automatic = false.",
     };
-    Refusal { safe: safe.to_owned(), next: next.to_owned(), fault }
+    Refusal { reason: None, safe: safe.to_owned(), next: next.to_owned(), fault }
 }
 
 /// For an agent that does not start.
