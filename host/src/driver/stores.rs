@@ -23,7 +23,7 @@ use crate::model::{Fault, FaultKind};
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The ids of the further stores that this agent has met, by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Met(BTreeMap<String, String>);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub(super) enum MetFact {
 
 impl Folded for Met {
     type Fact = MetFact;
+    const FORM: u32 = 1;
 
     fn fold(&mut self, fact: MetFact) -> Result<(), Fault> {
         let MetFact::Met { name, store } = fact;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::sink::Entry;
 use crate::log::store::Log;
-use crate::model::{Epoch, Fault, VmId};
+use crate::model::{Epoch, Fault, StoreNumber, VmId};
 
 /// What a sink takes at one time.
 const BATCH: usize = 1000;
@@ -26,7 +26,9 @@ pub struct Eraser<'a> {
     log: &'a Log,
     /// None: nothing is deleted.
     owner: Option<Owner<'a>>,
+    /// Keys, all of one store.
     waiting: Vec<String>,
+    store: StoreNumber,
     freed: Freed,
 }
 
@@ -39,7 +41,7 @@ struct Owner<'a> {
 
 impl<'a> Eraser<'a> {
     pub fn counting(log: &'a Log) -> Eraser<'a> {
-        Eraser { log, owner: None, waiting: Vec::new(), freed: Freed::default() }
+        Eraser { log, owner: None, waiting: Vec::new(), store: StoreNumber::HOME, freed: Freed::default() }
     }
 
     pub fn new<F>(log: &'a Log, vm: &'a VmId, epoch: Epoch, pausing: impl Fn() -> F + Send + Sync + 'a) -> Eraser<'a>
@@ -47,10 +49,18 @@ impl<'a> Eraser<'a> {
         F: Future<Output = Result<(), Fault>> + Send + 'a,
     {
         let owner = Owner { vm, epoch, pausing: Box::new(move || pausing().boxed()) };
-        Eraser { log, owner: Some(owner), waiting: Vec::new(), freed: Freed::default() }
+        Eraser { log, owner: Some(owner), waiting: Vec::new(), store: StoreNumber::HOME, freed: Freed::default() }
     }
 
     pub async fn erase(&mut self, object: Entry) -> Result<(), Fault> {
+        self.erase_in(StoreNumber::HOME, object).await
+    }
+
+    pub async fn erase_in(&mut self, store: StoreNumber, object: Entry) -> Result<(), Fault> {
+        if store != self.store {
+            self.flush().await?;
+            self.store = store;
+        }
         self.freed.objects += 1;
         self.freed.bytes += object.size;
         if self.owner.is_some() {
@@ -72,7 +82,7 @@ impl<'a> Eraser<'a> {
         (owner.pausing)().await?;
         check_owner(self.log, owner.vm, owner.epoch).await?;
         let keys = std::mem::take(&mut self.waiting);
-        let results = self.log.sink().delete(&keys).await?;
+        let results = self.log.sink_of(self.store).await?.delete(&keys).await?;
         results.into_iter().collect()
     }
 

@@ -13,6 +13,7 @@ use crate::model::{CycleNumber, Epoch, Fault, FaultKind, VmId};
 use crate::policy::retention::{Held, Known, Plan, Situation, Standing, UnderWay};
 
 use super::erase::Eraser;
+use super::sweep::stores_of;
 
 pub struct Survey {
     pub vm: VmId,
@@ -138,20 +139,23 @@ impl Marks {
     }
 }
 
-/// Bytes that each cycle put into the store.
+/// Bytes that each cycle put into the stores.
 pub async fn stored_by_cycle(log: &Log, vm: &VmId) -> Result<BTreeMap<CycleNumber, u64>, Fault> {
     let mut stored = BTreeMap::new();
-    let mut cursor = None;
-    loop {
-        let page = log.sink().entries(&layout::all_attempts(vm), cursor).await?;
-        for entry in &page.entries {
-            if let Some(found) = layout::in_attempt(vm, &entry.key) {
-                *stored.entry(found.cycle).or_default() += entry.size;
+    for store in stores_of(log).await? {
+        let mut cursor = None;
+        loop {
+            let page = log.sink_of(store).await?.entries(&layout::all_attempts(vm), cursor).await?;
+            for entry in &page.entries {
+                if let Some(found) = layout::in_attempt(vm, &entry.key) {
+                    *stored.entry(found.cycle).or_default() += entry.size;
+                }
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
             }
         }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(stored),
-        }
     }
+    Ok(stored)
 }

@@ -11,10 +11,12 @@
 //! A segment that no page names is what was on its way when a process died, or was damaged on its way and put again under another name. The
 //! maps of kept points are their checkpoints; for a plan that is only shown, the fold of the chain that a checkpoint will be made of.
 //!
-//! The store's list is gone through once. Segments whose fate is open are collected up to a bound; then the pages of all kept points are read
+//! Segments may stand in several stores (log/stores.rs). One that is away ends the turn, which begins again later.
+//!
+//! The stores' lists are gone through once. Segments whose fate is open are collected up to a bound; then the pages of all kept points are read
 //! past them, one page of each layer in memory at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::log::chain::Chain;
 use crate::log::layout::{self, AttemptFolder, InAttempt, Part};
@@ -22,7 +24,7 @@ use crate::log::page::{self, Entry as PageEntry, PageKind, SegmentName};
 use crate::log::seal::Role;
 use crate::log::sink::Entry;
 use crate::log::store::Log;
-use crate::model::{Attempt, CycleNumber, DiskId, DiskSize, Fault, FaultKind};
+use crate::model::{Attempt, CycleNumber, DiskId, DiskSize, Fault, FaultKind, StoreNumber};
 use crate::policy::retention::Plan;
 
 use super::erase::Eraser;
@@ -81,29 +83,32 @@ impl<'a> Sweep<'a> {
     pub async fn run(&self, eraser: &mut Eraser<'_>) -> Result<(), Fault> {
         self.erase_announcements(eraser).await?;
         let mut open = Open::default();
-        let mut cursor = None;
-        loop {
-            let page = self.log.sink().entries(&layout::all_attempts(&self.survey.vm), cursor).await?;
-            for entry in page.entries {
-                let Some(found) = layout::in_attempt(&self.survey.vm, &entry.key) else { continue };
-                match self.fate(&found) {
-                    Fate::Lives => {}
-                    Fate::Dead => eraser.erase(entry).await?,
-                    Fate::Open(segment) => open.add(found.disk, segment, entry.size),
+        // The home store is the first: pages go before the segments of any store.
+        for store in stores_of(self.log).await? {
+            let mut cursor = None;
+            loop {
+                let page = self.log.sink_of(store).await?.entries(&layout::all_attempts(&self.survey.vm), cursor).await?;
+                for entry in page.entries {
+                    let Some(found) = layout::in_attempt(&self.survey.vm, &entry.key) else { continue };
+                    match self.fate(store, &found) {
+                        Fate::Lives => {}
+                        Fate::Dead => eraser.erase_in(store, entry).await?,
+                        Fate::Open(segment) => open.add(found.disk, segment, entry.size),
+                    }
+                }
+                if open.count >= OPEN_MAX {
+                    self.settle(std::mem::take(&mut open), eraser).await?;
+                }
+                match page.next {
+                    Some(next) => cursor = Some(next),
+                    None => break,
                 }
             }
-            let last = page.next.is_none();
-            if last || open.count >= OPEN_MAX {
-                self.settle(std::mem::take(&mut open), eraser).await?;
-            }
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return eraser.flush().await,
-            }
         }
+        self.settle(open, eraser).await
     }
 
-    fn fate(&self, found: &InAttempt<'_>) -> Fate {
+    fn fate(&self, store: StoreNumber, found: &InAttempt<'_>) -> Fate {
         let &InAttempt { cycle, attempt, part, .. } = found;
         if cycle >= self.survey.under_way.from {
             return Fate::Lives;
@@ -114,7 +119,7 @@ impl<'a> Sweep<'a> {
             (Some(named), Part::Page(number)) if number < named.pages => Fate::Lives,
             (None | Some(_), Part::Planned | Part::Page(_)) => Fate::Dead,
             (Some(named), Part::Segment { .. }) if cycle <= self.looked_through || named.size.is_none() => Fate::Lives,
-            (_, Part::Segment { number, random }) => Fate::Open(SegmentName { cycle, attempt, number, random }),
+            (_, Part::Segment { number, random }) => Fate::Open(SegmentName { cycle, attempt, number, random, store }),
         }
     }
 
@@ -138,15 +143,17 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
-        for (disk, segments) in open.disks {
-            for Segment { name, size, read, named } in segments {
-                match (read, named) {
-                    (0, false) => {
-                        let folder = AttemptFolder::new(&self.survey.vm, name.cycle, name.attempt, &DiskId(disk.clone()));
-                        eraser.erase(Entry { key: folder.segment(name.number, name.random), size }).await?
+        for store in open.stores() {
+            for (disk, segments) in &open.disks {
+                for &Segment { name, size, read, named } in segments.iter().filter(|segment| segment.name.store == store) {
+                    match (read, named) {
+                        (0, false) => {
+                            let key = name.key(&self.survey.vm, &DiskId(disk.clone()));
+                            eraser.erase_in(store, Entry { key, size }).await?
+                        }
+                        (read, false) => eraser.add_debt(size.saturating_sub(read)),
+                        (_, true) => {}
                     }
-                    (read, false) => eraser.add_debt(size.saturating_sub(read)),
-                    (_, true) => {}
                 }
             }
         }
@@ -213,6 +220,12 @@ impl<'a> Sweep<'a> {
     }
 }
 
+/// Where objects of a VM may stand: the home store, and the further ones that it knows.
+pub async fn stores_of(log: &Log) -> Result<Vec<StoreNumber>, Fault> {
+    let further = log.list(layout::STORES).await?;
+    Ok(std::iter::once(StoreNumber::HOME).chain(further.iter().filter_map(|entry| layout::store_of(&entry.key))).collect())
+}
+
 /// Segments whose fate is open, by the disk's folder.
 #[derive(Default)]
 struct Open {
@@ -236,6 +249,10 @@ impl Open {
         };
         segments.push(Segment { name, size, read: 0, named: false });
         self.count += 1;
+    }
+
+    fn stores(&self) -> BTreeSet<StoreNumber> {
+        self.disks.values().flatten().map(|segment| segment.name.store).collect()
     }
 
     fn sort(&mut self) {
