@@ -11,10 +11,7 @@ pub mod reaction;
 pub mod replica;
 pub mod retention;
 pub mod spread;
-<<<<<<< HEAD
 pub mod timing;
-=======
->>>>>>> 33672ad (Dead segments are found in every store that the home store knows)
 pub mod verdict;
 pub mod vm;
 pub mod waiting;
