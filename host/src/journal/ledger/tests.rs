@@ -108,7 +108,8 @@ proptest! {
                 prop_assert_eq!(ledger.state(), &whole);
                 prop_assert!((journal.kept().facts.len() as u64) < facts_kept, "the journal grows");
             }
-            prop_assert_eq!(open(&journal).await.unwrap().state(), &whole);
+            let reopened = open(&journal).await.unwrap();
+            prop_assert_eq!(reopened.state(), &whole);
             Ok(())
         })?;
     }
