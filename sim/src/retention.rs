@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use transload::driver::gateway::VmView;
 use transload::driver::retention::{Keeper, Outcome, Settings};
 use transload::driver::retry::PersistentSink;
+use transload::files::Files;
 use transload::log::chain::Chain;
 use transload::log::dropped::Records;
 use transload::log::layout::{self, AttemptFolder};
@@ -15,12 +16,15 @@ use transload::log::page::{self, Entry, PageKind};
 use transload::log::seal::Role;
 use transload::log::sink::Sink;
 use transload::log::store::Log;
-use transload::model::commit::Commit;
+use transload::model::commit::{Commit, Verdict};
 use transload::model::{CycleNumber, DiskId, Fault};
 use transload::policy::retention::{Batches, Rule, UnderWay};
 use transload::random::Random;
+use transload::receiver::rebuild;
 
+use crate::files::MemoryFiles;
 use crate::scenario::Scene;
+use crate::world::World;
 
 /// Two points are left, and every second cycle something goes.
 pub fn eager() -> Settings {
@@ -57,6 +61,34 @@ impl Scene {
             }
         }
         Err("collecting does not come to its end".to_owned())
+    }
+
+    /// Every applied cycle can be restored, unless the store itself was damaged afterwards or before.
+    pub async fn check_every_point(&self, damage_possible: bool) -> Result<(), String> {
+        let log = self.quiet_log().await?;
+        let files = MemoryFiles::new(World::new(0));
+        let dropped = Records::read(&log, &self.vm).await.map_err(|fault| fault.to_string())?;
+        for cycle in log.commits_after(&self.vm, CycleNumber(0)).await.map_err(|fault| fault.to_string())? {
+            if dropped.drops(cycle) {
+                continue;
+            }
+            let receipt = log.receipt(&self.vm, cycle).await.map_err(|fault| fault.to_string())?;
+            if !receipt.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })) {
+                continue;
+            }
+            let chain = Chain::read(&log, &self.vm, cycle).await.map_err(|fault| fault.to_string())?;
+            for disk in &chain.point().disks {
+                let name = format!("{cycle}-{}", disk.disk);
+                let file = files.open_sized(&name, disk.size.bytes()).await.map_err(|fault| fault.to_string())?;
+                match rebuild::restore(&log, &chain, &disk.disk, &*file).await {
+                    Ok(()) => self.compare(chain.point(), disk, &files.content(&name).unwrap_or_default(), "the restored copy")?,
+                    // A damaged block that a later attempt superseded is never read by the receiver, nor by a restore.
+                    Err(fault) if damage_possible => return Err(format!("an applied cycle does not restore: {fault}")),
+                    Err(fault) => return Err(format!("cycle {cycle} does not restore: {fault}")),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Nothing that a kept commit names is missing, and nothing else is left. Found out by another way than the collector's: out of every
@@ -123,10 +155,7 @@ impl Scene {
                 }
             }
         }
-        let applied = log
-            .receipt(&self.vm, commit.cycle)
-            .await?
-            .is_some_and(|receipt| matches!(receipt.verdict, transload::model::commit::Verdict::Applied { .. }));
+        let applied = log.receipt(&self.vm, commit.cycle).await?.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. }));
         if applied {
             let chain = Chain::read(log, &self.vm, commit.cycle).await?;
             for disk in &commit.disks {

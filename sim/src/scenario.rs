@@ -18,15 +18,12 @@ use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
 use transload::driver::order::Order;
 use transload::driver::retention;
 use transload::driver::retry::{PersistentSink, PersistentSource};
-use transload::files::Files;
 use transload::journal::{FACTS_KEPT, Ledger};
-use transload::log::chain::Chain;
-use transload::log::dropped::Records;
 use transload::log::keys::{self, Unlock};
 use transload::log::sink::Sink;
 use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
-use transload::model::{CycleNumber, Fault, Quiesce, VmId};
+use transload::model::{Fault, Quiesce, VmId};
 use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::policy::admission::Limits;
 use transload::policy::governor::Rules;
@@ -37,7 +34,6 @@ use transload::policy::vm::{Repair, Vm};
 use transload::random::Random;
 use transload::receiver::places;
 use transload::receiver::prepare::Places;
-use transload::receiver::rebuild;
 
 use crate::clock::VirtualClock;
 use crate::files::MemoryFiles;
@@ -561,7 +557,13 @@ impl Scene {
         }
     }
 
-    fn compare(&self, commit: &Commit, disk: &transload::model::commit::DiskCommit, held: &[u8], what: &str) -> Result<(), String> {
+    pub(crate) fn compare(
+        &self,
+        commit: &Commit,
+        disk: &transload::model::commit::DiskCommit,
+        held: &[u8],
+        what: &str,
+    ) -> Result<(), String> {
         let Some(marker) = disk.marker.as_ref() else {
             // Its tracker lied. Which snapshot it was is not told, so it must be one of them, whole.
             return match self.source.was_frozen(&disk.disk, held) {
@@ -588,33 +590,5 @@ impl Scene {
         }
         let damaged = plan.sink.damaged > 0.0;
         self.check_every_point(damaged).await
-    }
-
-    /// Every applied cycle can be restored, unless the store itself was damaged afterwards or before.
-    pub async fn check_every_point(&self, damage_possible: bool) -> Result<(), String> {
-        let log = self.quiet_log().await?;
-        let files = MemoryFiles::new(World::new(0));
-        let dropped = Records::read(&log, &self.vm).await.map_err(|fault| fault.to_string())?;
-        for cycle in log.commits_after(&self.vm, CycleNumber(0)).await.map_err(|fault| fault.to_string())? {
-            if dropped.drops(cycle) {
-                continue;
-            }
-            let receipt = log.receipt(&self.vm, cycle).await.map_err(|fault| fault.to_string())?;
-            if !receipt.is_some_and(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })) {
-                continue;
-            }
-            let chain = Chain::read(&log, &self.vm, cycle).await.map_err(|fault| fault.to_string())?;
-            for disk in &chain.point().disks {
-                let name = format!("{cycle}-{}", disk.disk);
-                let file = files.open_sized(&name, disk.size.bytes()).await.map_err(|fault| fault.to_string())?;
-                match rebuild::restore(&log, &chain, &disk.disk, &*file).await {
-                    Ok(()) => self.compare(chain.point(), disk, &files.content(&name).unwrap_or_default(), "the restored copy")?,
-                    // A damaged block that a later attempt superseded is never read by the receiver, nor by a restore.
-                    Err(fault) if damage_possible => return Err(format!("an applied cycle does not restore: {fault}")),
-                    Err(fault) => return Err(format!("cycle {cycle} does not restore: {fault}")),
-                }
-            }
-        }
-        Ok(())
     }
 }

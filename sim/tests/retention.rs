@@ -7,6 +7,7 @@ use std::time::Duration;
 use sim::by_hand::{CELL, MIB};
 use sim::retention::eager;
 use sim::scenario::{Plan, Scene, run};
+use sim::weather::Weather;
 use transload::driver::retention::Outcome;
 use transload::driver::{gateway, judge};
 use transload::log::chain::Chain;
@@ -23,7 +24,8 @@ use transload::policy::vm::EndedAs;
 /// A history in which points are dropped every second cycle and the journal is folded every few facts.
 fn eager_plan(seed: u64) -> Plan {
     let plan = Plan::from_seed(seed);
-    Plan { points: plan.points + 3, retention: Some(eager()), facts_kept: 7, ..plan }
+    let calm = Plan { weather: Weather::default(), rival: None, ..plan };
+    Plan { points: calm.points + 3, retention: Some(eager()), facts_kept: 7, ..calm }
 }
 
 fn share(number: u64) {
