@@ -1,6 +1,7 @@
 //! The suite `plugins`: everything that is promised to vendors and to operators about plugins, in one place.
 //!
-//! It runs nothing of its own: each of its tests belongs to `unit` or to `spine` as well, and so to a complete run.
+//! It runs nothing of its own: each of its tests belongs to `unit` or to `spine` as well, and so to a complete run. A word that no test has any
+//! more is an error, so that what is moved is not lost here.
 
 use anyhow::Result;
 
