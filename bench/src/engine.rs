@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use transload::cpu::Cpu;
 use transload::files::Files;
 use transload::log::fold::Fold;
@@ -15,7 +15,7 @@ use transload::log::store::Log;
 use transload::log::table::{DigestTable, record_fold};
 use transload::model::commit::{Commit, DiskCommit, FORMAT, Layer, Mode, PointRef, Sha};
 use transload::model::{Attempt, CycleNumber, DiskId, DiskSize, Epoch, Fault, SectorBitmap, VmId, VmRef};
-use transload::pipeline::copy::{BaseTable, CopyJob, Progress, copy_disk};
+use transload::pipeline::copy::{self, BaseTable, CopyJob, Progress, copy_disk};
 use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::random::Random;
 use transload::receiver::ahead::Ahead;
@@ -122,9 +122,10 @@ pub async fn copy_watched(log: &Log, source: impl Cut, mut cycle: DiskCycle, cop
         base: cycle.base.take(),
     };
     let copied = copy_disk(&job, &Disk(source), log, &copies.enter(), progress).await.map_err(plain)?;
+    let copy::Copied::Whole(layer) = copied else { bail!("nobody told this copy to end") };
     let cost = watch.stop();
     let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    Ok(Copied { entry: cycle.committed(copied.layer), cost, sent: value(&progress.sent), stored: value(&progress.stored) })
+    Ok(Copied { entry: cycle.committed(layer), cost, sent: value(&progress.sent), stored: value(&progress.stored) })
 }
 
 /// Makes a point of what was copied.

@@ -6,6 +6,7 @@
 //! ```
 
 mod looking;
+mod reload;
 mod stores;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::api::pace::PaceStatus;
 use crate::api::status::{PluginStatus, StoreStatus};
 use crate::clock::Clock;
 use crate::config::{self, Config, KeyConfig, RepairConfig, Role, VmConfig};
@@ -24,6 +27,7 @@ use crate::desk::AgentDesk;
 use crate::driver::expected::Expected;
 use crate::driver::fleet::Fleet;
 use crate::driver::gateway::{Enrolment, Gateway, Settings, VmTask, VmView};
+use crate::driver::hours::Hours;
 use crate::driver::judge::{Receiver, ReplicaView};
 use crate::driver::order::Order;
 use crate::driver::replicas::Replicas;
@@ -31,6 +35,7 @@ use crate::driver::retention::{self, Keeper};
 use crate::driver::retry::{PersistentSink, PersistentSource};
 use crate::driver::spreading::Spreading;
 use crate::driver::stores::Watch;
+use crate::driver::throttle::Lines;
 use crate::folder::Folder;
 use crate::journal::{Folded, Journal, Ledger, SqliteJournal};
 use crate::log::keys::Unlock;
@@ -39,6 +44,7 @@ use crate::log::store::Log;
 use crate::model::commit::Sha;
 use crate::model::{Fault, Quiesce, VmId, VmRef};
 use crate::pipeline::limits::{Copies, CopyLimits};
+use crate::pipeline::pace::{Pace, Reins};
 use crate::pipeline::source::Source;
 use crate::policy::admission::Limits;
 use crate::policy::governor::Rules;
@@ -53,6 +59,7 @@ use crate::secret::{Secret, SecretError};
 use crate::wasm::{Approvals, CodeCache, InUse, Installed, PluginHost};
 
 pub use looking::find;
+use reload::Reload;
 
 /// A checkpoint every so many cycles: reading a recovery point then needs at most so many manifests.
 const CHECKPOINT_EVERY: u64 = 24;
@@ -62,6 +69,8 @@ const REPLICAS_AT_ONCE: usize = 4;
 const LOOK_AT_PLUGINS: Duration = Duration::from_secs(2);
 /// VMs whose recovery points are collected at one time. It is never urgent, and each may hold 20 MiB.
 const COLLECTED_AT_ONCE: usize = 2;
+/// Two looks that find the same let a changed configuration in.
+const LOOK_AT_CONFIGURATION: Duration = Duration::from_secs(1);
 /// Commands of one VM that may wait.
 const ORDERS: usize = 8;
 
@@ -88,6 +97,10 @@ pub struct Agent {
     watch: Mutex<Option<Watch>>,
     /// Turns at collecting recovery points.
     collecting: Arc<Semaphore>,
+    /// How fast bytes go.
+    lines: Arc<Lines>,
+    hours: Arc<Hours>,
+    reload: Reload,
 }
 
 #[derive(Clone)]
@@ -232,7 +245,11 @@ impl Agent {
         let copies = Arc::new(Copies::new(limits));
         let fleet = Fleet::new(fleet_limits(&config.limits), governor_rules(&config.limits));
         let wanted = tokio::sync::Mutex::new(Ledger::open(journal.clone(), "wanted".to_owned()).await?);
+        let (lines, hours) = (Lines::new(clock.clone()), Arc::new(Hours::new(config.calendar.clone())));
         Ok(Arc::new(Agent {
+            reload: Reload::of(&config),
+            lines,
+            hours,
             config,
             log,
             places,
@@ -271,6 +288,17 @@ impl Agent {
             () = self.watch_store(failed.clone()) => Fault::internal("the receiver's watch ended"),
             () = self.find_vms(failed.clone()) => Fault::internal("the search for VMs ended"),
             () = self.watch_plugins() => Fault::internal("the watch over the plugins ended"),
+            () = self.watch_configuration() => Fault::internal("the watch over the configuration ended"),
+            never = self.hours.keep(&self.lines, &*self.clock) => match never {},
+        }
+    }
+
+    async fn watch_configuration(&self) {
+        loop {
+            if let Some(config) = self.reload.look() {
+                self.hours.set(config.calendar);
+            }
+            self.clock.sleep(LOOK_AT_CONFIGURATION).await;
         }
     }
 
@@ -333,6 +361,8 @@ impl Agent {
             clock: self.clock.clone(),
             copies: self.copies.clone(),
             fleet: self.fleet.clone(),
+            pace: Pace { reins: Reins::default(), meter: Arc::new(self.lines.meter(&self.config.sink.name, &enrolment.name)) },
+            hours: self.hours.clone(),
             settings: self.settings(),
         };
         let task = VmTask::open(gateway, enrolment, ordered, show).await?;
@@ -444,6 +474,12 @@ impl Agent {
     pub fn missing(&self) -> Vec<String> {
         let missing = self.missing.lock().expect("nothing panics while it holds this");
         missing.iter().map(|(name, why)| format!("{name}: {why}")).collect()
+    }
+
+    pub fn pace_status(&self, now: Timestamp) -> Option<PaceStatus> {
+        let (reloaded, zone) = (self.reload.shown(), self.hours.zone_name());
+        let shown = || PaceStatus::new(now, &self.lines, &self.hours.at(now), zone, reloaded.wrong, reloaded.needs_restart);
+        self.config.role.sends().then(shown)
     }
 
     pub fn journal(&self) -> Arc<dyn Journal> {

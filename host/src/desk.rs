@@ -83,6 +83,7 @@ impl AgentDesk {
             memory_kib,
             memory_peak_kib,
             stores: agent.stores(),
+            pace: agent.pace_status(now),
             vms: statuses,
             missing: agent.missing().into_iter().map(missing).collect(),
             plugins: agent.plugins(),

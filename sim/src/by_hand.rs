@@ -9,6 +9,7 @@ use transload::journal::Ledger;
 use transload::model::DiskId;
 use transload::model::commit::{Mode, RejectCode};
 use transload::policy::vm::{Ended, EndedAs, Fact, Urgency, Vm};
+use transload::receiver::prepare::Places;
 
 use crate::files::MemoryFiles;
 use crate::journal::MemoryJournal;
@@ -24,6 +25,10 @@ impl Scene {
     /// Disks of these sizes, and nothing goes wrong by itself.
     pub fn calm(sizes: &[u64]) -> Scene {
         Scene::new(&Plan::calm(sizes.to_vec(), 0))
+    }
+
+    pub fn places(&self) -> Places {
+        Places { replicas: Arc::new(self.replicas.clone()), work: Arc::new(self.work.clone()) }
     }
 
     pub fn disk(&self, number: usize) -> DiskId {
@@ -140,6 +145,8 @@ impl Scene {
             limits: self.limits,
             distrust: self.distrust,
             retention: self.retention,
+            pace: transload::pipeline::pace::Pace::default(),
+            hours: Arc::default(),
             seed: self.seed + 7,
             lives: Arc::default(),
             commands: Arc::default(),

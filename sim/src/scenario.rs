@@ -14,6 +14,7 @@ use transload::cpu::Cpu;
 use transload::driver::expected::Expected;
 use transload::driver::fleet::Fleet;
 use transload::driver::gateway::{self, Enrolment, Gateway, Settings, VmTask, VmView};
+use transload::driver::hours::Hours;
 use transload::driver::judge::{self, Receiver, ReplicaTask, ReplicaView};
 use transload::driver::order::Order;
 use transload::driver::retention;
@@ -25,6 +26,7 @@ use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
 use transload::model::{Fault, Quiesce, VmId};
 use transload::pipeline::limits::{Copies, CopyLimits};
+use transload::pipeline::pace::Pace;
 use transload::policy::admission::Limits;
 use transload::policy::governor::Rules;
 use transload::policy::interval::Interval;
@@ -33,7 +35,6 @@ use transload::policy::replica::{Replica, ReplicaState};
 use transload::policy::vm::{Repair, Vm};
 use transload::random::Random;
 use transload::receiver::places;
-use transload::receiver::prepare::Places;
 
 use crate::clock::VirtualClock;
 use crate::files::MemoryFiles;
@@ -172,6 +173,8 @@ pub struct Scene {
     pub limits: CopyLimits,
     pub distrust: u64,
     pub retention: Option<retention::Settings>,
+    pub pace: Pace,
+    pub hours: Arc<Hours>,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
     /// Commands that the operator has not given yet.
@@ -240,6 +243,8 @@ impl Scene {
             },
             distrust: plan.distrust,
             retention: plan.retention,
+            pace: Pace::default(),
+            hours: Arc::default(),
             seed: plan.seed,
             lives: Arc::default(),
             commands: Arc::new(AtomicU64::new(plan.commands)),
@@ -315,6 +320,8 @@ impl Scene {
             clock: self.clock.clone(),
             copies: Arc::new(Copies::new(self.limits)),
             fleet: Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default()),
+            pace: self.pace.clone(),
+            hours: self.hours.clone(),
             settings: Settings {
                 interval: Interval { shortest: Duration::from_secs(60), longest: Duration::from_secs(3600) },
                 quiesce: Quiesce::Wanted,
@@ -336,10 +343,6 @@ impl Scene {
             checkpoint_every: 3,
             at_once: Arc::new(Semaphore::new(1)),
         }
-    }
-
-    pub fn places(&self) -> Places {
-        Places { replicas: Arc::new(self.replicas.clone()), work: Arc::new(self.work.clone()) }
     }
 
     pub fn enrolment(&self) -> Enrolment {

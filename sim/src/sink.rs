@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use transload::log::meter::Way;
 use transload::log::seal::Sealed;
 use transload::log::sink::{CreateGuarantee, EntriesPage, Entry, Sink, SinkDescription};
 use transload::model::{Extent, Fault};
@@ -172,6 +173,9 @@ impl Sink for MemorySink {
     }
 
     async fn put(&self, key: &str, body: Sealed) -> Result<(), Fault> {
+        if let Some(meter) = body.meter() {
+            meter.pass(Way::Send, body.len() as u64).await;
+        }
         let _seat = self.take_seat(PUT_TAKES).await;
         self.world.step("before put").await;
         self.sky.over_the_store().await?;

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod outlook;
+pub mod pace;
 pub mod sentences;
 pub mod socket;
 pub mod status;

@@ -16,6 +16,7 @@ use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Repair, Stage
 use crate::policy::waiting::Waiting;
 
 use super::outlook::{self, ForecastReport};
+use super::pace::{self, PaceStatus};
 use super::sentences::{self, Follows, Kept};
 use super::tracking::{self, SourceTracking, TrackingStatus};
 
@@ -29,6 +30,8 @@ pub struct AgentStatus {
     pub memory_peak_kib: u64,
     /// The stores that segments are spread over, the home store first; none when there is only the home store.
     pub stores: Vec<StoreStatus>,
+    /// None on a receiver apart: it sends nothing.
+    pub pace: Option<PaceStatus>,
     pub vms: Vec<VmStatus>,
     /// VMs that are wanted and not replicated yet: no source knows them, several fit, or their source cannot be asked.
     pub missing: Vec<Missing>,
@@ -286,6 +289,9 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     }
     if view.trouble.is_some() {
         return "waits: something is in the way".to_owned();
+    }
+    if let Some(closed) = view.blackout.as_ref().filter(|_| view.vm.wants_a_cycle(interval, now)) {
+        return format!("waits: {}", pace::blackout(closed, now));
     }
     match view.vm.due(interval) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),

@@ -62,6 +62,9 @@ pub fn table(status: &AgentStatus) -> String {
         out.push('\n');
     };
     line(format!("transload {} ({}), store {}, memory {} MiB", status.version, status.role, &status.store[..8], status.memory_kib / 1024));
+    if let Some(pace) = &status.pace {
+        pace.lines().into_iter().for_each(&mut line);
+    }
     for missing in &status.missing {
         line(format!("  ! {}", plain(&missing.message)));
         line(format!("    {} {}", missing.safe, missing.next));

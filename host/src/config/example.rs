@@ -93,6 +93,25 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # days = 7                    # and the last one of each of so many days before that
 # at-least = 3                # and so many of the newest, whatever a clock says
 
+# ---- when, and how fast; taken over while the agent runs ------------------------------------------------------------------------------
+# In a blackout no cycle begins. Windows are read by the clock of a zone; docs/calendar.md says how they stand to clocks that are changed.
+# [calendar]
+# zone = "Europe/Berlin"
+# blackout = "Monday;7:00;7h | Tuesday;8:00;1d7h"   # as Azure Migrate writes them
+# on-enter = "finish"         # what a cycle does that runs when a window opens: goes on
+
+# [[blackout]]
+# days = ["Monday-Friday"]    # left out: every day
+# from = "07:00"
+# until = "14:00"             # or for = "7 h"
+
+# Of all that is sent, or by sink = "…", host = "…", vm = "…"; "*" is each of them. Without a time it holds always.
+# [[throttle]]
+# send = "100 Mbit/s"         # read = "…" for what is read from sources
+# days = ["Monday-Friday"]
+# from = "07:00"
+# until = "19:00"             # open by night
+
 # ---- which VMs ------------------------------------------------------------------------------------------------------------------------
 # By name, by "folder/name", or by instance UUID. With one source the short form is enough: vms = ["db01", "web01"], above the first [table].
 [[vm]]

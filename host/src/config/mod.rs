@@ -3,6 +3,7 @@
 //! Everything that is wrong is said at once. Unknown keys are errors, units are part of the values, and every default stands here beside
 //! its reason. Secrets are never in the file: it names the files they are in.
 
+mod calendar;
 mod endpoint;
 mod example;
 mod limits;
@@ -21,6 +22,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::policy::calendar::Calendar;
+
+use calendar::{BlackoutText, CalendarText, ThrottleText};
 pub use endpoint::EndpointConfig;
 pub use limits::Limits;
 pub use plugin::{Opened, PluginConfig, is_name};
@@ -53,8 +57,12 @@ pub struct Config {
     pub replication: Replication,
     pub limits: Limits,
     pub retention: Retention,
+    /// When nothing begins, and how fast bytes go. Taken over while the agent runs.
+    pub calendar: Calendar,
     pub vms: Vec<VmConfig>,
     pub receiver: Option<ReceiverConfig>,
+    /// Where it was read from.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -191,6 +199,12 @@ struct ConfigText {
     #[serde(default)]
     retention: Retention,
     #[serde(default)]
+    calendar: CalendarText,
+    #[serde(default)]
+    blackout: Vec<BlackoutText>,
+    #[serde(default)]
+    throttle: Vec<ThrottleText>,
+    #[serde(default)]
     vm: Vec<VmConfig>,
     /// VMs of the only source, for which the name says everything.
     #[serde(default)]
@@ -216,7 +230,8 @@ impl Config {
         let failed = |wrong| ConfigError { file: Some(path.to_owned()), wrong };
         let text = std::fs::read_to_string(path).map_err(|error| failed(vec![format!("it cannot be read: {error}")]))?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        Config::parse(&text, folder).map_err(|error| failed(error.wrong))
+        let config = Config::parse(&text, folder).map_err(|error| failed(error.wrong))?;
+        Ok(Config { file: Some(path.to_owned()), ..config })
     }
 
     /// Reads and checks the file and everything it names: after this the secrets exist and can be read.
@@ -264,6 +279,7 @@ impl ConfigText {
         wrong.extend(self.replication.check());
         wrong.extend(self.limits.check());
         wrong.extend(self.retention.check());
+        let calendar = calendar::calendar(self.calendar, self.blackout, self.throttle, &mut wrong);
         let receiver = self.receiver.map(|receiver| receiver.below(folder));
         match &receiver {
             None if self.role.receives() => wrong.push("there is no [receiver]: say with replicas = \"…\" where replicas go".to_owned()),
@@ -289,8 +305,10 @@ impl ConfigText {
                 replication: self.replication,
                 limits: self.limits,
                 retention: self.retention,
+                calendar,
                 vms,
                 receiver,
+                file: None,
             }),
             _ => Err(wrong),
         }

@@ -209,3 +209,18 @@ fn a_missing_secret_file_is_said_with_the_file_and_what_to_do() {
         )
     );
 }
+
+#[test]
+fn the_windows_and_rates_in_the_comments_of_the_example_can_be_used() {
+    let is_setting = |line: &&str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let shown: Vec<&str> = Config::commented_example()
+        .lines()
+        .skip_while(|line| !line.starts_with("# ---- when, and how fast"))
+        .skip(1)
+        .take_while(|line| !line.starts_with("# ----"))
+        .map(|line| line.trim_start_matches("# "))
+        .filter(is_setting)
+        .collect();
+    let config = Config::parse(&format!("{GOOD}{}", shown.join("\n")), Path::new("/")).unwrap();
+    assert_eq!((shown.len(), config.calendar.blackouts.len(), config.calendar.limits.len()), (13, 3, 1));
+}

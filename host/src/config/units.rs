@@ -13,7 +13,13 @@ pub struct Bytes(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+/// A rate in bytes, written "100 Mbit/s" as lines are, or "12 MiB/s".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PerSecond(pub u64);
+
 const BYTES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+const PER_SECOND: &[(&str, u64)] =
+    &[("kbit/s", 125), ("KiB/s", 1 << 10), ("Mbit/s", 125_000), ("MiB/s", 1 << 20), ("Gbit/s", 125_000_000), ("GiB/s", 1 << 30)];
 const MILLISECONDS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl Bytes {
@@ -33,6 +39,18 @@ impl Span {
 
     pub fn parse(text: &str) -> Result<Span, String> {
         measured(text, MILLISECONDS, "2 s").map(|milliseconds| Span(Duration::from_millis(milliseconds)))
+    }
+}
+
+impl PerSecond {
+    pub fn parse(text: &str) -> Result<PerSecond, String> {
+        measured(text, PER_SECOND, "100 Mbit/s").map(PerSecond)
+    }
+}
+
+impl fmt::Display for PerSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        written(self.0, PER_SECOND, f)
     }
 }
 
@@ -100,6 +118,12 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+impl<'de> Deserialize<'de> for PerSecond {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PerSecond, D::Error> {
+        deserializer.deserialize_any(Measured { parse: PerSecond::parse, example: "100 Mbit/s" })
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
         deserializer.deserialize_any(Measured { parse: Span::parse, example: "2 s" })
@@ -123,6 +147,9 @@ mod tests {
     fn they_are_written_as_they_are_read() {
         for text in ["0 B", "7 B", "64 MiB", "1025 KiB", "2 TiB"] {
             assert_eq!(Bytes::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["125 kbit/s", "100 Mbit/s", "3 MiB/s", "10 Gbit/s"] {
+            assert_eq!(PerSecond::parse(text).unwrap().to_string(), text);
         }
         for text in ["0 ms", "1500 ms", "90 s", "12 h", "3 d"] {
             assert_eq!(Span::parse(text).unwrap().to_string(), text);

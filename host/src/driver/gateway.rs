@@ -21,14 +21,17 @@ use crate::model::waypoint;
 use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::Progress;
 use crate::pipeline::limits::Copies;
+use crate::pipeline::pace::{self, Pace};
 use crate::pipeline::source::Source;
 use crate::policy::admission::{Kind, Standing};
+use crate::policy::calendar::Closed;
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Patience, Reaction, react};
 use crate::policy::vm::command::{Verdict, judge};
 use crate::policy::vm::{Conditions, Fact, Repair, Session, Step, Vm};
 
 use super::fleet::{Fleet, Located, Member};
+use super::hours::Hours;
 use super::order::{Order, Trial};
 use super::perform;
 use super::tries::Tries;
@@ -69,6 +72,10 @@ pub struct Gateway {
     pub copies: Arc<Copies>,
     /// Who may begin a cycle, over all VMs.
     pub fleet: Arc<Fleet>,
+    /// What this VM's copies are paced by. Who has its reins can hold them, or end them with everything published.
+    pub pace: Pace,
+    /// When nothing begins.
+    pub hours: Arc<Hours>,
     pub settings: Settings,
 }
 
@@ -81,6 +88,8 @@ pub struct VmView {
     pub trouble: Option<Fault>,
     /// What preflight found that does not stand in the way.
     pub findings: Vec<Finding>,
+    /// The window of the calendar that holds.
+    pub blackout: Option<Closed>,
     pub progress: BTreeMap<DiskId, Arc<Progress>>,
 }
 
@@ -102,6 +111,9 @@ pub struct Enrolment {
     pub name: String,
     pub repair: Repair,
 }
+
+/// The wall clock may be set, and what is waited for is a time on it.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 
 /// Moments of steps; those of their facts are the ledger's.
 fn moment(step: &Step, which: &str) {
@@ -181,6 +193,8 @@ impl VmTask {
 
     /// Runs until it was told to leave and nothing is left to put down, or the orders' sender is dropped, or the journal fails.
     pub async fn run(mut self) -> Result<(), Fault> {
+        let mut told = self.gateway.pace.reins.told();
+        let mut hours = self.gateway.hours.changes();
         loop {
             let wake = self.start_steps();
             self.show();
@@ -203,6 +217,8 @@ impl VmTask {
                 // With a seat it looks more often.
                 () = self.member.told() => self.look = None,
                 located = seat::next(&mut self.look) => self.looked(located).await?,
+                () = told.changed() => {}
+                _ = hours.changed() => {}
                 () = sleep => {}
             }
         }
@@ -217,7 +233,9 @@ impl VmTask {
         let now = self.gateway.clock.now();
         let mut wake: Option<Timestamp> = None;
         let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
-        let conditions = Conditions { session: self.session, interval: self.gateway.settings.interval, seat: self.member.seat() };
+        let blackout = self.gateway.hours.at(now).blackout.clone();
+        let (session, interval, seat) = (self.session, self.gateway.settings.interval, self.member.seat());
+        let conditions = Conditions { session, interval, seat, blackout };
         let mut steps = self.ledger.state().next_steps(now, &conditions);
         if let Some(until) = self.begins_again_at(now)
             && steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::EnableTracking | Step::BeginCycle { .. }))
@@ -231,6 +249,8 @@ impl VmTask {
             match (&step, self.tries.not_before(&step)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
                 _ if self.is_under_way(&step) => {}
+                // It would end at once.
+                (Step::CopyDisk { .. }, _) if self.gateway.pace.reins.order() == pace::Order::End => {}
                 (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
                 (_, Some(not_before)) if not_before > now => look_at(not_before),
                 _ => self.start(step),
@@ -393,7 +413,7 @@ impl VmTask {
                 None => std::future::pending().await,
                 Some(wake) => {
                     let wait = wake.duration_since(clock.now());
-                    clock.sleep(Duration::try_from(wait).unwrap_or_default()).await;
+                    clock.sleep(Duration::try_from(wait).unwrap_or_default().min(LOOK_AT_CLOCK)).await;
                 }
             }
         }
@@ -405,6 +425,7 @@ impl VmTask {
             steps: self.under_way.iter().map(|(step, _)| step.clone()).collect(),
             trouble: self.trouble.clone(),
             findings: self.findings.clone(),
+            blackout: self.gateway.hours.at(self.gateway.clock.now()).blackout.clone(),
             progress: self.progress.clone(),
         });
     }

@@ -12,7 +12,9 @@
 
 pub mod expected;
 pub mod fleet;
+mod flow;
 pub mod gateway;
+pub mod hours;
 pub mod judge;
 pub mod order;
 mod perform;
@@ -23,5 +25,6 @@ pub mod retry;
 pub mod spreading;
 pub mod store;
 pub mod stores;
+pub mod throttle;
 mod tries;
 pub mod waypoints;

@@ -21,6 +21,7 @@ pub mod kind;
 pub mod layout;
 pub mod lease;
 pub mod mark;
+pub mod meter;
 pub mod news;
 pub mod owner;
 pub mod page;

@@ -25,6 +25,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::cipher::{Broken, Cipher};
 pub use super::cipher::{NONCE_BYTES, TAG_BYTES};
 use super::layout::AttemptFolder;
+use super::meter::Meter;
 use crate::model::{CellMask, Fault};
 
 /// What sealing adds to a block.
@@ -34,8 +35,12 @@ const KEY_ID_BYTES: usize = 16;
 const HEADER_BYTES: usize = MAGIC.len() + KEY_ID_BYTES + NONCE_BYTES;
 
 /// Sealed bytes of a whole object, in parts that follow each other. Only this module makes one, and a sink takes nothing else.
-#[derive(Debug, Clone)]
-pub struct Sealed(Arc<[Bytes]>);
+#[derive(Clone)]
+pub struct Sealed {
+    parts: Arc<[Bytes]>,
+    /// What they wait for on their way out.
+    meter: Option<Arc<dyn Meter>>,
+}
 
 impl Sealed {
     /// For what must be read before there is a key: store.json and the wrapped key itself.
@@ -45,31 +50,46 @@ impl Sealed {
 
     /// A segment: blocks one after the other, and where they lie. A segment is megabytes that would be copied for nothing.
     pub fn segment(blocks: Vec<SealedBlock>) -> Sealed {
-        Sealed(blocks.into_iter().map(|block| Bytes::from(block.0)).collect())
+        Sealed { parts: blocks.into_iter().map(|block| Bytes::from(block.0)).collect(), meter: None }
     }
 
     fn of(bytes: Vec<u8>) -> Sealed {
-        Sealed(Arc::new([bytes.into()]))
+        Sealed { parts: Arc::new([bytes.into()]), meter: None }
+    }
+
+    /// The same bytes, which whoever carries them asks the meter for.
+    pub fn metered(self, meter: Arc<dyn Meter>) -> Sealed {
+        Sealed { meter: Some(meter), ..self }
+    }
+
+    pub fn meter(&self) -> Option<&Arc<dyn Meter>> {
+        self.meter.as_ref()
     }
 
     pub fn parts(&self) -> &[Bytes] {
-        &self.0
+        &self.parts
     }
 
     /// All of it in one piece. Copies what lies in several.
     pub fn whole(&self) -> Bytes {
-        match &self.0[..] {
+        match &self.parts[..] {
             [part] => part.clone(),
             parts => parts.concat().into(),
         }
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.parts.iter().map(Bytes::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} bytes)", self.len())
     }
 }
 

@@ -19,6 +19,8 @@ use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, DiskId, DiskSize, Faul
 use super::buffers::Buffers;
 use super::encode::{BaseBlock, EncodedBlock, Encoder};
 use super::limits::{CopyLimits, Share};
+use super::metered::Metered;
+use super::pace::Order;
 use super::pack::{Packer, PageBuilder, PagesDigest, StoredSegment, store_segment};
 use super::read::{ReadBlock, ReadUnit, Units, read_unit};
 use super::source::Source;
@@ -78,10 +80,13 @@ impl Progress {
     }
 }
 
-/// What a finished copy left in the store.
+/// How a copy ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copied {
-    pub layer: Layer,
+pub enum Copied {
+    /// What it left in the store, up to the end of the disk.
+    Whole(Layer),
+    /// It was told to end. What it read is in the store, and the next copy goes on behind it.
+    Parked,
 }
 
 /// How far the pages in the store already reach.
@@ -100,7 +105,8 @@ impl Published {
     }
 }
 
-/// Copies what is planned and not yet published. Calling it again after a crash goes on behind the last published page.
+/// Copies what is planned and not yet published, at the pace of its share. Calling it again, after a crash or when it was parked, goes on
+/// behind the last published page.
 pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, share: &Share<'_>, progress: &Progress) -> Result<Copied, Fault> {
     let folder = AttemptFolder::new(&job.vm, job.cycle, job.attempt, &job.disk);
     let mut published = find_published(job, log, &folder).await?;
@@ -109,7 +115,10 @@ pub async fn copy_disk(job: &CopyJob, source: &dyn Source, log: &Log, share: &Sh
     if published.reached < job.size.blocks() || published.pages == 0 {
         copy_rest(job, source, log, share, progress, &folder, &mut published).await?;
     }
-    Ok(Copied { layer: layer(job, &published) })
+    Ok(match published.reached == job.size.blocks() {
+        true => Copied::Whole(layer(job, &published)),
+        false => Copied::Parked,
+    })
 }
 
 /// The layer that the pages published so far make, for a commit that builds on an attempt that was cut short.
@@ -165,6 +174,7 @@ fn bytes_before(job: &CopyJob, block: u64) -> u64 {
 /// Reads that may be under way at once: small ones are many, and each is a request that somebody answers.
 pub(super) const READS_AT_ONCE_MAX: usize = 32;
 
+/// Comes back at the end of the disk, or when it was told to end.
 async fn copy_rest(
     job: &CopyJob,
     source: &dyn Source,
@@ -174,9 +184,10 @@ async fn copy_rest(
     folder: &AttemptFolder,
     published: &mut Published,
 ) -> Result<(), Fault> {
+    let (pace, mut told) = (share.pace(), share.pace().reins.told());
     let mut packer = Packer::new(job.cycle, job.attempt, published.next_segment, log.random().number());
     let mut pages = PageBuilder::new(published.reached);
-    let mut units = Units::new(job.planned.clone(), published.reached);
+    let mut units = Metered::new(Units::new(job.planned.clone(), published.reached), pace);
     let buffers = Arc::new(Buffers::default());
     let encoder = Encoder { folder: folder.clone(), size: job.size, sealer: log.sealer().clone(), level: share.limits().level };
     let encoder = Arc::new(encoder);
@@ -201,18 +212,36 @@ async fn copy_rest(
             && let Some(block) = encoded.pop_front()
         {
             if let Some(full) = packer.push(block, &limits, || log.random().number()) {
-                storing.push_back(store_segment(full, folder.clone(), log.clone()));
+                storing.push_back(store_segment(full, folder.clone(), log.clone(), pace.meter.clone()));
             }
         }
         let waiting = encoded.len() as u64 * BLOCK;
         buffers.keep(limits.read_ahead.saturating_sub(waiting));
-        while (reading.is_empty() && encoded.is_empty()) || under_way + waiting + limits.read_unit <= limits.read_ahead {
+        let goes = told.order() == Order::Go;
+        while goes && ((reading.is_empty() && encoded.is_empty()) || under_way + waiting + limits.read_unit <= limits.read_ahead) {
             if reading.len() == READS_AT_ONCE_MAX {
                 break;
             }
             let Some(unit) = units.next(limits.read_unit) else { break };
             under_way += unit.extent.length;
             reading.push_back(read_and_encode(job, source, log, &encoder, progress, unit, &buffers));
+        }
+        let under_way_is_stored = reading.is_empty() && encoded.is_empty() && storing.is_empty();
+        if under_way_is_stored && full_pages.is_empty() && publishing.is_empty() && !(goes && units.is_asked()) {
+            let reached = units.reached();
+            let ends = reached == job.size.blocks();
+            // Behind the end of the disk there is no segment that would need a name.
+            let rest = packer.rest(reached, || if ends { 0 } else { log.random().number() });
+            let stored = store_segment(rest, folder.clone(), log.clone(), pace.meter.clone()).await?;
+            let full = stage(&mut pages, stored, &share.limits(), progress);
+            for page in full.into_iter().chain(pages.rest()) {
+                published.take(publish(page, published.pages, log, folder).await?);
+            }
+            progress.done.store(bytes_before(job, reached), Ordering::Relaxed);
+            if ends || told.released().await == Order::End {
+                return Ok(());
+            }
+            continue;
         }
         // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.
         tokio::select! {
@@ -229,16 +258,10 @@ async fn copy_rest(
                 under_way -= bytes;
                 encoded.extend(blocks);
             }
-            else => break,
+            () = units.passed(), if goes && units.is_asked() => {}
+            () = told.changed(), if goes => {}
         }
     }
-    let last = store_segment(packer.finish(job.size.blocks()), folder.clone(), log.clone()).await?;
-    let last = stage(&mut pages, last, &share.limits(), progress);
-    for page in last.into_iter().chain(pages.finish(job.size.blocks())) {
-        published.take(publish(page, published.pages, log, folder).await?);
-    }
-    progress.done.store(job.planned.sectors() * 512, Ordering::Relaxed);
-    Ok(())
 }
 
 /// Adds a stored segment to the page that is being made; answers the page when that makes it full.

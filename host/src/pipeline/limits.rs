@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::BLOCK;
 
+use super::pace::{Pace, Way};
+
 /// Bounds of one copy, in bytes unless the name says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyLimits {
@@ -49,7 +51,17 @@ impl CopyLimits {
         if copies <= 1 {
             return self;
         }
-        let part = |bytes: u64| (bytes / copies as u64).max(BLOCK.min(bytes));
+        self.parted(|bytes| (bytes / copies as u64).max(BLOCK.min(bytes)))
+    }
+
+    /// What may be held when so many bytes a second go at most: what goes in a few seconds, so that a copy that is told to hold is soon done
+    /// with what it read. Not less than a block.
+    pub fn at_rate(self, bytes_per_second: Option<u64>) -> CopyLimits {
+        let Some(rate) = bytes_per_second else { return self };
+        self.parted(|bytes| bytes.min((rate.saturating_mul(IN_FLIGHT_SECONDS)).max(BLOCK)))
+    }
+
+    fn parted(self, part: impl Fn(u64) -> u64) -> CopyLimits {
         let read_ahead = part(self.read_ahead);
         let storing = part(self.segment_bytes * self.segments_at_once as u64);
         let segment_bytes = self.segment_bytes.min((storing / 2).max(BLOCK));
@@ -64,6 +76,9 @@ impl CopyLimits {
     }
 }
 
+/// What is in flight on a line that is held back goes within so long.
+const IN_FLIGHT_SECONDS: u64 = 4;
+
 /// The disks that are copied just now, over all VMs. How many those may be is decided by admission.
 pub struct Copies {
     now: AtomicUsize,
@@ -71,7 +86,10 @@ pub struct Copies {
 }
 
 /// One disk's part, held for the whole copy.
-pub struct Share<'a>(&'a Copies);
+pub struct Share<'a> {
+    copies: &'a Copies,
+    pace: Pace,
+}
 
 impl Copies {
     /// `limits`: what a copy has that is alone.
@@ -81,20 +99,31 @@ impl Copies {
 
     pub fn enter(&self) -> Share<'_> {
         self.now.fetch_add(1, Ordering::Relaxed);
-        Share(self)
+        Share { copies: self, pace: Pace::default() }
     }
 }
 
 impl Share<'_> {
+    /// The copy goes at this pace, instead of as fast as it can.
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// What this copy may hold now.
     pub fn limits(&self) -> CopyLimits {
-        self.0.limits.shared_by(self.0.now.load(Ordering::Relaxed))
+        let copies = self.copies.now.load(Ordering::Relaxed);
+        self.copies.limits.at_rate(self.pace.meter.rate(Way::Send)).shared_by(copies)
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.copies.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -120,6 +149,16 @@ mod tests {
         assert!(50 * held <= 256 * MIB && one.read_unit >= BLOCK && one.segment_bytes >= BLOCK, "{one:?}");
         others.clear();
         assert_eq!(first.limits(), all);
+    }
+
+    #[test]
+    fn what_goes_slowly_holds_what_goes_in_seconds() {
+        let all = CopyLimits::within(96 * MIB, 16 * MIB, 1);
+        assert_eq!((all.at_rate(None), all.at_rate(Some(100_000_000))), (all, all));
+        let slow = all.at_rate(Some(2 * MIB));
+        assert_eq!((slow.read_ahead, slow.segment_bytes, slow.segments_at_once, slow.read_unit), (8 * MIB, 4 * MIB, 2, 2 * MIB));
+        let slowest = all.at_rate(Some(1000));
+        assert_eq!((slowest.read_ahead, slowest.segment_bytes, slowest.segments_at_once, slowest.read_unit), (MIB, MIB, 1, MIB));
     }
 
     #[test]

@@ -10,12 +10,14 @@
 //! Before a plan is made, `sample` reads cells that the source calls unchanged, and compares. Nothing of that is copied.
 //!
 //! Everything runs in disk order, so pages tile the disk and the pages that exist are the progress of a copy. What is under way is bounded
-//! in bytes (limits.rs). Retrying is not done here: a fault that reaches a stage is final for this copy.
+//! in bytes (limits.rs), and how fast it goes and whether it goes on comes from outside (pace.rs). Retrying is not done here: a fault that reaches a stage is final for this copy.
 
 mod buffers;
 pub mod copy;
 mod encode;
 pub mod limits;
+mod metered;
+pub mod pace;
 mod pack;
 pub mod plan;
 mod read;

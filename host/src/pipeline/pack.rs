@@ -3,6 +3,8 @@
 //! A page is closed together with a segment, so that it never names half of one, and is handed out only when all of its segments
 //! are in the store.
 
+use std::sync::Arc;
+
 use crate::log::layout::AttemptFolder;
 use crate::log::page::{BlockEntry, Body, Entry, ManifestPage, SegmentName};
 use crate::log::seal::{Sealed, SealedBlock};
@@ -12,6 +14,7 @@ use crate::model::{Attempt, CELLS_PER_BLOCK, CellMask, CycleNumber, Fault, Store
 
 use super::encode::EncodedBlock;
 use super::limits::CopyLimits;
+use super::pace::Meter;
 
 /// A segment that has been filled and waits to be put, with the entries that came before and in it.
 pub struct FullSegment {
@@ -53,9 +56,9 @@ impl Packer {
         full
     }
 
-    /// What is left at the end of the disk.
-    pub fn finish(mut self, blocks: u64) -> FullSegment {
-        self.take(blocks, || 0)
+    /// What is left when nothing comes for now, or ever: everything before this block is in it or was handed out.
+    pub fn rest(&mut self, to_block: u64, random: impl FnOnce() -> u64) -> FullSegment {
+        self.take(to_block, random)
     }
 
     fn add(&mut self, mut block: EncodedBlock) {
@@ -103,11 +106,11 @@ fn push_entry(entries: &mut Vec<Entry>, entry: Entry) {
     }
 }
 
-/// Puts a segment. When this returns, the segment is durable.
-pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log) -> Result<StoredSegment, Fault> {
+/// Puts a segment, whose bytes go when the meter lets them. When this returns, the segment is durable.
+pub async fn store_segment(segment: FullSegment, folder: AttemptFolder, log: Log, meter: Arc<dyn Meter>) -> Result<StoredSegment, Fault> {
     let FullSegment { name, blocks, mut entries, to_block } = segment;
     let Some(name) = name else { return Ok(StoredSegment { entries, to_block, sealed_bytes: 0 }) };
-    let sealed = Sealed::segment(blocks);
+    let sealed = Sealed::segment(blocks).metered(meter);
     let stands_as = log.store_segment(name, &folder, &sealed).await?;
     if stands_as != name {
         rename(&mut entries, stands_as);
@@ -144,10 +147,9 @@ impl PageBuilder {
         full.then(|| self.take())
     }
 
-    /// The last page; none when nothing came after the page before.
-    pub fn finish(mut self, blocks: u64) -> Option<ManifestPage> {
-        debug_assert_eq!(self.page.to_block, blocks);
-        (self.page.from_block < blocks).then(|| self.take())
+    /// What is left as a page; none when nothing came after the page before.
+    pub fn rest(&mut self) -> Option<ManifestPage> {
+        (self.page.from_block < self.page.to_block).then(|| self.take())
     }
 
     fn take(&mut self) -> ManifestPage {

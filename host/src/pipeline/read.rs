@@ -37,6 +37,13 @@ impl Units {
         Units { planned, next: from_block, pending: None }
     }
 
+    /// The first block that no unit has brought yet: everything planned before it was handed out.
+    pub fn reached(&mut self) -> u64 {
+        let blocks = self.planned.size().blocks();
+        self.pending = self.next_block();
+        self.pending.map_or(blocks, |pending| pending.block)
+    }
+
     fn next_block(&mut self) -> Option<PlannedBlock> {
         if let Some(pending) = self.pending.take() {
             return Some(pending);

@@ -1,6 +1,7 @@
 //! Decisions, and nothing else: no I/O, no async, no clock. Facts are folded into state, and state and time say what to do next.
 
 pub mod admission;
+pub mod calendar;
 pub mod churn;
 pub mod distrust;
 pub mod forecast;
@@ -11,6 +12,7 @@ pub mod reaction;
 pub mod replica;
 pub mod retention;
 pub mod spread;
+pub mod throttle;
 pub mod timing;
 pub mod verdict;
 pub mod vm;

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::commit::{BadBlocks, Mode, PointRef, RejectCode, Rejection};
 use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotToken, VmRef};
 
+use super::calendar::Closed;
 use super::distrust::{Compared, Trust};
 use super::forecast::{Experience, Forecast};
 use super::interval::Interval;
@@ -141,6 +142,8 @@ pub struct Conditions {
     pub interval: Interval,
     /// What the fleet gave this VM to run a cycle with.
     pub seat: Seat,
+    /// A window of the calendar holds: nothing begins.
+    pub blackout: Option<Closed>,
 }
 
 /// What to do. Two steps of one answer may run side by side. Serialised for its name alone (`waypoint.rs`): nobody keeps a step.
@@ -248,6 +251,9 @@ impl Vm {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],
+            _ if conditions.blackout.is_some() => {
+                vec![Step::Wait { until: conditions.blackout.as_ref().and_then(|closed| closed.until) }]
+            }
             _ if !session.prepared => vec![Step::Prepare],
             _ if conditions.seat == Seat::None => vec![Step::TakeSeat],
             _ if self.wants_renewal(session) => vec![Step::RenewTracking],
@@ -270,6 +276,14 @@ impl Vm {
     /// How long a cycle takes that begins now.
     pub fn forecast(&self, now: Timestamp) -> Option<Forecast> {
         Experience::of(&self.history).forecast(between(self.point.as_ref()?.taken_at, now))
+    }
+
+    /// Whether a cycle would begin now, if nothing else spoke against it.
+    pub fn wants_a_cycle(&self, interval: Interval, now: Timestamp) -> bool {
+        match (self.demand, self.due(interval)) {
+            (Some(_), due) => self.failures == 0 || due.is_none_or(|due| due <= now),
+            (None, due) => due.is_some_and(|due| due <= now),
+        }
     }
 
     /// When the next cycle is due by itself: at once at first and after the initial one, by the interval after a delta, by a

@@ -35,6 +35,7 @@ mod lazy;
 mod manifest;
 mod masking;
 mod netfilter;
+mod outgoing;
 mod package;
 mod paging;
 mod plugin;

@@ -1,13 +1,12 @@
 //! The `http` import: performs granted requests. Bodies of bulk size stay on the host's side of the boundary.
 
-use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use futures::stream;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, RANGE};
-use reqwest::{Body, Method, Response};
+use reqwest::{Method, Response};
 use wasmtime::component::Resource;
 use zeroize::Zeroizing;
 
@@ -16,12 +15,12 @@ use super::bindings::types;
 use super::bulk::SealedBody;
 use super::incoming::Incoming;
 use super::lazy::LazyRange;
+use super::outgoing::{Held, Sent};
 use super::plugin::Plugin;
 use super::policy::Allowed;
 use super::splice::Splice;
 use super::state::{InstanceState, Refusal};
 use super::trouble::{self, Mishap};
-use crate::log::seal::Sealed;
 use crate::model::{Extent, Fault};
 use crate::net::Client;
 use crate::secret::Secret;
@@ -44,25 +43,6 @@ pub async fn in_time<T>(client: &Client, bytes: u64, transfer: impl Future<Outpu
     tokio::time::timeout(limit, transfer).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// A body on its way out.
-pub struct Sent {
-    bytes: u64,
-    body: Body,
-}
-
-impl From<Bytes> for Sent {
-    fn from(bytes: Bytes) -> Sent {
-        Sent { bytes: bytes.len() as u64, body: bytes.into() }
-    }
-}
-
-impl From<&Sealed> for Sent {
-    fn from(sealed: &Sealed) -> Sent {
-        let parts = sealed.parts().to_vec().into_iter().map(Ok::<_, Infallible>);
-        Sent { bytes: sealed.len() as u64, body: Body::wrap_stream(stream::iter(parts)) }
-    }
-}
-
 /// Sends a request and waits for the head of the response.
 pub async fn exchange(plugin: &Plugin, allowed: Allowed, range: Option<Extent>, body: Option<Sent>) -> Result<Response, Fault> {
     let client = plugin.client(&allowed.origin)?;
@@ -83,13 +63,21 @@ async fn sent(client: &Client, allowed: Allowed, range: Option<Extent>, body: Op
     if let Some(extent) = range {
         request = request.header(RANGE, format!("bytes={}-{}", extent.offset, extent.end() - 1));
     }
+    let mut held = Held::default();
     if let Some(body) = body {
+        held = body.held;
         request = request.header(CONTENT_LENGTH, body.bytes).body(body.body);
     }
-    match tokio::time::timeout(allowance, request.send()).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(client.fault(&error)),
-        Err(_) => Err(client.silence()),
+    let mut sending = pin!(request.send());
+    loop {
+        let before = held.so_far();
+        match tokio::time::timeout(allowance, &mut sending).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => return Err(client.fault(&error)),
+            // It was its meter that kept it.
+            Err(_) if held.so_far() > before => {}
+            Err(_) => return Err(client.silence()),
+        }
     }
 }
 

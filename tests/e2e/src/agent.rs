@@ -13,7 +13,7 @@ use crate::setup::Setup;
 
 /// How long anything may take before a test gives up. Generous: two cores are shared with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+pub const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]

@@ -55,10 +55,26 @@ const ROWS: &[Row] = &[
     Row { module: "cutover", uses: &["model"], because: "what moves names and traffic comes in behind a trait" },
     Row { module: "secret", uses: &["model"], because: "it holds a value and says nothing" },
     Row { module: "net", uses: &["model", "secret", "clock"], because: "it reaches what it is told to reach" },
-    Row { module: "config", uses: &["model", "secret", "net"], because: "it reads the operator's wishes; nothing starts here" },
+    Row {
+        module: "config",
+        uses: &["model", "secret", "net", "policy::calendar", "policy::throttle"],
+        because: "it reads the operator's wishes into the values that policy decides by; nothing starts here",
+    },
     Row {
         module: "wasm",
-        uses: &["model", "log::sink", "log::seal", "pipeline::source", "cutover", "net", "secret", "config", "clock", "random"],
+        uses: &[
+            "model",
+            "log::sink",
+            "log::seal",
+            "log::meter",
+            "pipeline::source",
+            "cutover",
+            "net",
+            "secret",
+            "config",
+            "clock",
+            "random",
+        ],
         because: "the only door to plugins: it implements the callers' traits and knows nothing else of them",
     },
     Row {
@@ -69,7 +85,7 @@ const ROWS: &[Row] = &[
     Row { module: "folder", uses: &["model", "files"], because: "it is local storage for real, and nothing else" },
     Row {
         module: "api",
-        uses: &["driver", "policy", "model"],
+        uses: &["driver", "policy", "model", "log::meter"],
         because: "commands in, views out; it shows what the driver holds and what policy makes of it, and reaches nothing",
     },
     Row {

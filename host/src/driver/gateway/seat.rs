@@ -46,6 +46,7 @@ impl VmTask {
         let (kind, standing) = (vm.kind(), vm.standing());
         let wish = Wish { kind, standing, since: vm.due_since(self.gateway.settings.interval, now), disks_left: vm.disks_left() };
         self.member.ask(&vm.source, &located, wish, now);
+        self.gateway.pace.meter.is_on(&located.placement.host);
         self.located = Some(located);
         self.asked = Some((kind, standing));
     }
@@ -89,6 +90,7 @@ impl VmTask {
         let Some(opened_at) = self.opened_at() else { return Ok(()) };
         let source = &self.ledger.state().source;
         let why = self.member.look(source, &located, opened_at, now);
+        self.gateway.pace.meter.is_on(&located.placement.host);
         self.located = Some(located);
         let Some(why) = why else { return Ok(()) };
         tracing::warn!(vm = %self.id, ?why, "a snapshot is closed before its disks are copied");

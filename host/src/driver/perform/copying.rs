@@ -10,7 +10,7 @@ use crate::driver::gateway::Gateway;
 use crate::log::layout::AttemptFolder;
 use crate::model::commit::Mode;
 use crate::model::{DiskId, Fault, SnapshotToken, VmId};
-use crate::pipeline::copy::{BaseTable, CopyJob, copy_disk};
+use crate::pipeline::copy::{BaseTable, Copied, CopyJob, copy_disk};
 use crate::policy::vm::{CopyStats, Copying, Cycle, Fact};
 
 use super::{Done, Performing, is_damage};
@@ -19,7 +19,7 @@ impl Performing {
     pub(super) async fn copy_disk(&self, disk: &DiskId) -> Result<Done, Fault> {
         let (token, copying) = self.copying(disk)?;
         let plan = copying.plan.as_ref().ok_or_else(|| Fault::internal("a disk is copied before it was planned"))?;
-        let share = self.gateway.copies.enter();
+        let share = self.gateway.copies.enter().at(self.gateway.pace.clone());
         let base = match plan.mode {
             Mode::Initial => None,
             // Without digests of the base nothing is found to be the same, and everything planned is sent.
@@ -31,13 +31,15 @@ impl Performing {
         let job = job(&self.gateway, &self.id, self.cycle()?, token, copying, base).await?;
         let progress = self.progress.get(disk).cloned().unwrap_or_default();
         let copied = copy_disk(&job, &*self.gateway.source, &self.gateway.log, &share, &progress).await?;
+        // Parked: what was read is published, which is all there is to know. The step is still to be done.
+        let Copied::Whole(layer) = copied else { return Ok(Done::default()) };
         let stats = CopyStats {
             planned: plan.planned_bytes,
             read: progress.read.load(Ordering::Relaxed),
             sent: progress.sent.load(Ordering::Relaxed),
             stored: progress.stored.load(Ordering::Relaxed),
         };
-        Ok(Fact::DiskCopied { disk: disk.clone(), layer: copied.layer, stats, at: self.gateway.clock.now() }.into())
+        Ok(Fact::DiskCopied { disk: disk.clone(), layer, stats, at: self.gateway.clock.now() }.into())
     }
 }
 

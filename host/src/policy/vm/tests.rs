@@ -18,7 +18,7 @@ pub(super) fn interval() -> Interval {
 }
 
 pub(super) fn conditions(session: Session) -> Conditions {
-    Conditions { session, interval: interval(), seat: Seat::Held { disks: 8 } }
+    Conditions { session, interval: interval(), seat: Seat::Held { disks: 8 }, blackout: None }
 }
 
 pub(super) fn disk() -> DiskId {
@@ -304,4 +304,22 @@ proptest! {
         }
         prop_assert_eq!(replayed, vm);
     }
+}
+
+#[test]
+fn nothing_begins_in_a_blackout_and_what_has_begun_goes_on() {
+    use crate::policy::calendar::{Closed, OnEnter};
+    let until = START.checked_add(Duration::from_secs(7 * 3600)).ok();
+    let closed = Closed { rule: "Monday 07:00 for 7 h".to_owned(), zone: "Europe/Berlin".to_owned(), on_enter: OnEnter::Finish, until };
+    let session = Session { owner_checked: true, swept: true, ..Session::default() };
+    let (open, shut) = (conditions(session), Conditions { blackout: Some(closed), ..conditions(session) });
+    let mut vm = Vm::default();
+    in_order().into_iter().take(2).for_each(|fact| vm.apply(fact).unwrap());
+    for urgency in [None, Some(Urgency::Demanded), Some(Urgency::Final)] {
+        vm.demand = urgency;
+        assert_eq!(vm.next_steps(START, &open), [Step::Prepare]);
+        assert_eq!(vm.next_steps(START, &shut), [Step::Wait { until }], "{urgency:?}");
+    }
+    vm.apply(Fact::CycleBegan { cycle: CycleNumber(1), urgency: Urgency::Scheduled, at: START }).unwrap();
+    assert_eq!(vm.next_steps(START, &shut), vm.next_steps(START, &open));
 }

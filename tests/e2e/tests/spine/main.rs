@@ -25,3 +25,4 @@ mod spread;
 mod stopping;
 mod stores;
 mod tamper;
+mod throttle;

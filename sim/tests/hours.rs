@@ -1,0 +1,134 @@
+//! The calendar over whole agents in virtual time: windows, rates, and a wall clock that people set forward and back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::civil::time;
+use jiff::{SignedDuration, Timestamp};
+use sim::by_hand::{CELL, MIB};
+use sim::scenario::Scene;
+use sim::world::World;
+use transload::clock::Clock;
+use transload::driver::hours::Hours;
+use transload::driver::throttle::Lines;
+use transload::log::meter::Way;
+use transload::pipeline::pace::{Pace, Reins};
+use transload::policy::calendar::{Blackout, Calendar, Days, Direction, Length, Limit, OnEnter, Whose, Window, zone};
+use transload::policy::throttle::{Node, Rate};
+
+/// Tokio's paused clock, with hands that can be moved.
+struct Hands {
+    began: tokio::time::Instant,
+    at: Mutex<Timestamp>,
+}
+
+impl Hands {
+    fn at(moment: &str) -> Arc<Hands> {
+        Arc::new(Hands { began: tokio::time::Instant::now(), at: Mutex::new(moment.parse().unwrap()) })
+    }
+
+    fn move_by(&self, minutes: i64) {
+        *self.at.lock().unwrap() += SignedDuration::from_mins(minutes);
+    }
+}
+
+#[async_trait]
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.at.lock().unwrap() + SignedDuration::try_from(self.began.elapsed()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    async fn sleep(&self, wait: Duration) {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn nightly(zone_name: &str, from: i8, until: i8) -> Window {
+    Window::new(Days::ALL, time(from, 0, 0, 0), Length::Until(time(until, 0, 0, 0)), zone(zone_name).unwrap())
+}
+
+/// Looks at the clock whenever a cycle begins.
+fn watch(world: World, clock: Arc<Hands>, calendar: Calendar, begun: Arc<AtomicU64>) {
+    let again = world.clone();
+    world.when("gateway cycle-began", move || {
+        let now = clock.now();
+        assert!(calendar.blackout(now).is_none(), "a cycle began at {now}");
+        begun.fetch_add(1, Ordering::Relaxed);
+        watch(again, clock, calendar, begun);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_in_a_window_and_nothing_hangs_however_the_wall_clock_is_set() {
+    for seed in 0..12 {
+        let calendar = Calendar {
+            blackouts: [nightly("Europe/Berlin", 22, 6), nightly("America/New_York", 11, 13)]
+                .map(|window| Blackout { window, on_enter: OnEnter::Finish })
+                .into(),
+            limits: Vec::new(),
+        };
+        let mut scene = Scene::calm(&[MIB]);
+        let clock = Hands::at(["2026-03-28T15:00:00Z", "2026-10-24T15:00:00Z", "2026-12-01T23:30:00Z"][seed % 3]);
+        (scene.clock, scene.hours) = (clock.clone(), Arc::new(Hours::new(calendar.clone())));
+        let (begun, random) = (Arc::new(AtomicU64::new(0)), World::new(seed as u64));
+        watch(scene.world.clone(), clock.clone(), calendar, begun.clone());
+        let meddle = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(60 + random.below(4 * 3600))).await;
+                clock.move_by(random.below(24 * 60) as i64 - 12 * 60);
+                scene.write(&scene.disk(0), random.below(15) * CELL, CELL);
+            }
+        };
+        // A clock that is set back by half a day may cost half a day.
+        let enough = begun.clone();
+        tokio::select! {
+            biased;
+            result = scene.live(move |view| enough.load(Ordering::Relaxed) > 40 && view.vm.cycle.is_none()) => result.unwrap(),
+            () = meddle => {}
+        }
+        scene.sound().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_takes_what_its_bytes_take_at_the_rate_of_the_hour() {
+    // From 07:00 to 08:00 a quarter of a megabyte a second, from then on none.
+    let rate = 250_000;
+    let limit = Limit {
+        window: Some(nightly("UTC", 7, 8)),
+        direction: Direction::Send,
+        whose: Whose::Node(Node::Appliance),
+        rate: Rate::bytes(rate).unwrap(),
+    };
+    for (began, throttled) in [("2026-12-01T07:00:00Z", true), ("2026-12-01T09:00:00Z", false)] {
+        let mut scene = Scene::calm(&[24 * MIB]);
+        (0..24).for_each(|block| scene.write(&scene.disk(0), block * MIB, 5 * CELL));
+        let clock = Hands::at(began);
+        let (lines, hours) =
+            (Lines::new(clock.clone()), Arc::new(Hours::new(Calendar { blackouts: Vec::new(), limits: vec![limit.clone()] })));
+        scene.pace = Pace { reins: Reins::default(), meter: Arc::new(lines.meter("store", "db01")) };
+        (scene.clock, scene.hours) = (clock.clone(), hours.clone());
+        tokio::select! {
+            biased;
+            result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
+            never = hours.keep(&lines, &*clock) => match never {},
+        }
+        let keys = scene.sink.keys("vm/");
+        let stored: u64 = keys.iter().filter(|key| key.contains("/seg-")).map(|key| scene.sink.object(key).unwrap().len() as u64).sum();
+        let (took, due) = (clock.monotonic().as_secs_f64(), stored as f64 / rate as f64);
+        assert!(stored > 7_000_000, "{stored}");
+        match throttled {
+            // The store answers at once, and a receipt is looked for every second.
+            true => assert!(took > due * 0.95 && took < due * 1.05 + 3.0, "{took} s for {due} s"),
+            false => assert!(took < 5.0, "{took} s"),
+        }
+        assert!(lines.flow(Way::Read) > 0);
+        scene.sound().await;
+    }
+}
