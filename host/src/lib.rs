@@ -23,5 +23,6 @@ pub mod policy;
 pub mod random;
 pub mod receiver;
 pub mod secret;
+pub mod simulate;
 pub mod telemetry;
 pub mod wasm;

@@ -9,6 +9,7 @@ mod points;
 mod print;
 mod project;
 mod run;
+mod simulate;
 mod vm;
 mod watch;
 mod waypoints;
@@ -125,6 +126,16 @@ enum Verb {
     /// Prints every moment at which a test can have the process die.
     #[command(hide = true)]
     Waypoints,
+    /// Plays a whole programme in virtual time, by the rules that the agent decides by: when each wave is ready, how old recovery points
+    /// get, which limit holds whom. Needs no agent and touches nothing.
+    Simulate {
+        /// What is to be migrated: docs/simulate.md shows the form.
+        fleet: PathBuf,
+        /// Play it once more with other numbers, and show both: "disks-per-host=16", "line=2 Gbit/s", or several of them with commas. May
+        /// be given several times.
+        #[arg(long, value_name = "NAME=VALUE")]
+        what_if: Vec<String>,
+    },
     /// Plugins: what they would reach, which of them may run, and projects of your own.
     #[command(subcommand)]
     Plugin(PluginVerb),
@@ -146,6 +157,7 @@ pub fn main() -> ExitCode {
         Verb::Run { expect } => run::main(&arguments.config, expect.iter().cloned().collect()),
         Verb::Plugin(PluginVerb::Installed(verb)) => plugin::main(&arguments.config, arguments.json, verb),
         Verb::Plugin(PluginVerb::Own(verb)) => project::main(arguments.json, verb),
+        Verb::Simulate { fleet, what_if } => simulate::main(fleet, what_if, arguments.json),
         Verb::Status { watch: true } => watch::main(&arguments.config),
         Verb::Waypoints => waypoints::main(),
         verb => ask(&arguments.config, arguments.json, command(verb)),
@@ -170,7 +182,13 @@ fn command(verb: &Verb) -> Command {
         Verb::Restore { vm, disk, point: at, expect, to } => {
             Command::Restore { vm: vm.clone(), disk: disk.clone(), point: point(at), expect: *expect, to: absolute(to) }
         }
-        Verb::Init { .. } | Verb::Check | Verb::Run { .. } | Verb::Plugin(_) | Verb::Waypoints | Verb::Status { .. } => Command::Status,
+        Verb::Init { .. }
+        | Verb::Check
+        | Verb::Run { .. }
+        | Verb::Plugin(_)
+        | Verb::Simulate { .. }
+        | Verb::Waypoints
+        | Verb::Status { .. } => Command::Status,
     }
 }
 

@@ -13,7 +13,7 @@ use super::units::{PerSecond, Span};
 /// What holds for all windows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-pub(super) struct CalendarText {
+pub(crate) struct CalendarText {
     /// The clock that windows are read by. There is no default: an appliance's own zone is mostly nobody's decision.
     zone: Option<String>,
     /// Windows in the form of Azure Migrate's appliance.
@@ -24,7 +24,7 @@ pub(super) struct CalendarText {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct BlackoutText {
+pub(crate) struct BlackoutText {
     days: Option<Vec<String>>,
     from: Option<String>,
     r#for: Option<Span>,
@@ -35,7 +35,7 @@ pub(super) struct BlackoutText {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct ThrottleText {
+pub(crate) struct ThrottleText {
     days: Option<Vec<String>>,
     from: Option<String>,
     r#for: Option<Span>,
@@ -66,7 +66,7 @@ struct When {
 const RATE_MIN: PerSecond = PerSecond(125_000);
 
 /// Reads all of it; says everything that is wrong.
-pub(super) fn calendar(all: CalendarText, blackouts: Vec<BlackoutText>, throttles: Vec<ThrottleText>, wrong: &mut Vec<String>) -> Calendar {
+pub(crate) fn calendar(all: CalendarText, blackouts: Vec<BlackoutText>, throttles: Vec<ThrottleText>, wrong: &mut Vec<String>) -> Calendar {
     let mut found = Calendar::default();
     if let Some(text) = &all.blackout {
         match known_zone(all.zone.as_deref()).map(|zone| calendar::azure_windows(text, &zone)) {

@@ -39,7 +39,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn check(&self) -> Vec<String> {
+    pub(crate) fn check(&self) -> Vec<String> {
         let given = [
             ("vms", Some(self.vms)),
             ("disks", Some(self.disks)),

@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use crate::policy::calendar::Calendar;
 
-use calendar::{BlackoutText, CalendarText, ThrottleText};
+pub(crate) use calendar::{BlackoutText, CalendarText, ThrottleText, calendar};
 pub use endpoint::EndpointConfig;
 pub use limits::Limits;
 pub use plugin::{Opened, PluginConfig, is_name};

@@ -82,6 +82,11 @@ const ROWS: &[Row] = &[
         uses: &["model", "log::sink", "log::seal", "log::layout", "pipeline::source", "cutover", "random"],
         because: "it tries a plugin from outside, by the trait that everybody calls it by",
     },
+    Row {
+        module: "simulate",
+        uses: &["model", "policy", "config"],
+        because: "it plays the agent's own decisions in virtual time; a world of its own, and no effect on the real one",
+    },
     Row { module: "folder", uses: &["model", "files"], because: "it is local storage for real, and nothing else" },
     Row {
         module: "api",
