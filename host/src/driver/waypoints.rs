@@ -8,6 +8,7 @@ use crate::policy::vm::{Step, Vm};
 use crate::receiver::moment::Moment;
 
 use super::relay::Handled;
+use super::retention::Collected;
 use super::store::Pin;
 use super::stores::Met;
 
@@ -15,7 +16,7 @@ use super::stores::Met;
 pub fn all() -> Vec<String> {
     let steps = waypoint::names::<Step>().iter().filter(|step| **step != "wait");
     let steps = steps.flat_map(|step| ["begun", "done"].map(|moment| format!("step/{step}/{moment}")));
-    let of_vms = [journal::waypoints::<Vm>(), journal::waypoints::<Replica>()];
+    let of_vms = [journal::waypoints::<Vm>(), journal::waypoints::<Replica>(), journal::waypoints::<Collected>()];
     let of_the_agent = [journal::waypoints::<Pin>(), journal::waypoints::<Met>(), journal::waypoints::<Handled>()];
     let facts = [of_vms.concat(), of_the_agent.concat()].concat();
     let objects = ["put", "deleted"].into_iter().flat_map(|what| named(what, waypoint::names::<ObjectKind>()));

@@ -24,6 +24,11 @@ pub enum ObjectKind {
     CheckpointPage,
     /// What makes a checkpoint exist.
     Checkpoint,
+    /// Recovery points that are gone, or are going.
+    Dropped,
+    Lease,
+    Pin,
+    Verified,
     Command,
     Reply,
     /// Nothing that the layout knows: a probe, or somebody else's.
@@ -45,6 +50,10 @@ impl ObjectKind {
             ["vm", _, "initial", ..] => ObjectKind::Initial,
             ["vm", _, "commit", _] => ObjectKind::Commit,
             ["vm", _, "receipt", _] => ObjectKind::Receipt,
+            ["vm", _, "dropped", _] => ObjectKind::Dropped,
+            ["vm", _, "lease", _] => ObjectKind::Lease,
+            ["vm", _, "pin", _] => ObjectKind::Pin,
+            ["vm", _, "verified", _] => ObjectKind::Verified,
             ["vm", _, "checkpoint", _, "done"] => ObjectKind::Checkpoint,
             ["vm", _, "checkpoint", ..] => ObjectKind::CheckpointPage,
             ["vm", _, _, _, _] if last.starts_with("planned-") => ObjectKind::Planned,
@@ -80,6 +89,7 @@ mod tests {
             (layout::receipt(&vm, cycle, 0), ObjectKind::Receipt),
             (layout::checkpoint_page(&vm, cycle, &disk, 0), ObjectKind::CheckpointPage),
             (layout::checkpoint_done(&vm, cycle), ObjectKind::Checkpoint),
+            (layout::pin(&vm, cycle), ObjectKind::Pin),
             (layout::command(1), ObjectKind::Command),
             (layout::reply(1), ObjectKind::Reply),
             ("vm/x/y".to_owned(), ObjectKind::Other),
