@@ -279,10 +279,9 @@ fn until_the_cycle_is_over(vm: &Vm) -> String {
 }
 
 fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
-    let before_a_cycle = |step: &Step| match step {
-        Step::Prepare | Step::TakeSeat | Step::RenewTracking | Step::EnableTracking => true,
-        Step::Sweep | Step::TakeOwnership | Step::CheckOwner => true,
-        _ => false,
+    let before_a_cycle = |step: &Step| {
+        let prepares = matches!(step, Step::Prepare | Step::TakeSeat | Step::RenewTracking | Step::EnableTracking);
+        prepares || matches!(step, Step::Sweep | Step::TakeOwnership | Step::CheckOwner)
     };
     if view.steps.iter().any(before_a_cycle) {
         return "getting ready".to_owned();

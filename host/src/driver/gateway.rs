@@ -210,9 +210,8 @@ impl VmTask {
                     Some(order) => self.ordered(order).await?,
                     None => return Ok(()),
                 },
-                Some((step, result)) = self.running.next(), if !self.running.is_empty() => match result {
-                    Ok(result) => self.step_ended(step, result).await?,
-                    Err(Aborted) => {}
+                Some((step, result)) = self.running.next(), if !self.running.is_empty() => if let Ok(result) = result {
+                    self.step_ended(step, result).await?;
                 },
                 // With a seat it looks more often.
                 () = self.member.told() => self.look = None,

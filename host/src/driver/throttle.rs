@@ -110,7 +110,7 @@ impl Line {
         self.changed.notify_one();
         tokio::select! {
             biased;
-            _ = &mut goes => return,
+            _ = &mut goes => {}
             baton = self.baton.lock() => {
                 let _baton = baton;
                 loop {

@@ -193,7 +193,7 @@ pub enum Unmerged {
 /// A snapshot that nobody's datastore limits may still be too old.
 pub fn too_old(rules: &Rules, opened_at: Timestamp, now: Timestamp) -> Option<CloseNow> {
     let age = elapsed(opened_at, now);
-    (age > rules.age_max).then(|| CloseNow::Age { hours: age.as_secs() / 3600 })
+    (age > rules.age_max).then_some(CloseNow::Age { hours: age.as_secs() / 3600 })
 }
 
 fn reserve(rules: &Rules, space: Space) -> u64 {

@@ -8,7 +8,7 @@ use super::inventory::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 pub(super) struct Load {
     started: Instant,

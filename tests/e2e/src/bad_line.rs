@@ -87,7 +87,7 @@ struct Fate {
 impl Fate {
     fn of(&mut self, method: &str) -> Option<Way> {
         self.calls += 1;
-        if self.random.next_u32() % ONE_IN != 0 {
+        if !self.random.next_u32().is_multiple_of(ONE_IN) {
             return None;
         }
         let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| way.suits(method)).collect();

@@ -90,7 +90,7 @@ async fn killed_at_every_named_moment_the_agent_finishes_and_nothing_is_left_beh
     let bytes: BTreeMap<Scenario, u64> = undisturbed.iter().map(|(scenario, found)| (*scenario, found.bytes)).collect();
     let jobs = deaths.into_iter().map(|(scenario, moment)| (scenario, moment, plugins.clone(), bytes[&scenario]));
     let died = side_by_side(jobs, |(scenario, moment, plugins, bytes)| async move {
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let mut run = Run::begin(scenario, &plugins, Some(&moment)).await;
         run.play(scenario).await;
         run.check(scenario, Some(bytes)).await;

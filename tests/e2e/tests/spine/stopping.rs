@@ -1,11 +1,12 @@
 //! An agent that is told to stop puts its copies down, closes their snapshots and ends; what starts next, the same program or a newer one on
 //! the same state, goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use e2e::{Agent, MIB, Setup, Site};
 use lab::Workload;
 use lab::vcenter::{DiskSpec, VmSpec};
+use tokio::time::Instant;
 
 /// What may be between source and store at one time, and a page or a bitmap more.
 const WINDOW: u64 = 5 * MIB;
