@@ -315,6 +315,9 @@ fn each_role_seals_differently() {
         Role::Vm,
         Role::Initial,
         Role::Further,
+        Role::Dropped,
+        Role::Lease,
+        Role::Mark,
     ];
     let sealed = roles.map(|role| sealer.seal_object(role, "a key", b"the same", &mut Random::from_seed(4).fork()));
     golden("sealed-roles.hex", &sealed.iter().flat_map(|sealed| sealed.whole()).collect::<Vec<_>>());
