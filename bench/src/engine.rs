@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, anyhow, bail};
+use transload::clock::SystemClock;
 use transload::cpu::Cpu;
 use transload::files::Files;
 use transload::log::fold::Fold;
 use transload::log::layout::{self, AttemptFolder};
+use transload::log::lease::Leases;
 use transload::log::planned::bitmap_digest;
 use transload::log::seal::{DataKey, Role, Sealed, Sealer};
 use transload::log::sink::Sink;
@@ -154,7 +156,8 @@ pub async fn commit(log: &Log, entry: &DiskCommit, cycle: CycleNumber, base: Opt
 /// Receiver: verifies a commit and applies it.
 pub async fn receive(log: &Log, places: &Places, commit: &Commit, point: PointRef) -> Result<Cost> {
     let watch = Watch::start();
-    let filled = prepare(log, places, commit, &Ahead::default()).await.map_err(|trouble| match trouble {
+    let leases = Leases::new(log.clone(), Arc::new(SystemClock::new()));
+    let filled = prepare(log, &leases, places, commit, &Ahead::default()).await.map_err(|trouble| match trouble {
         Trouble::Refused(rejection) => anyhow!("refused: {}", rejection.message),
         Trouble::Passing(fault) => plain(fault),
     })?;

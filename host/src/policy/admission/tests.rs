@@ -28,6 +28,7 @@ impl Site {
         self.admission.vm(name, name)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the columns of a table")]
     fn ask(&mut self, name: &str, kind: Kind, standing: Standing, since: Timestamp, disks: u32, host: &str, datastore: &str) {
         let (host, datastore) = (self.host(host), self.datastore(datastore));
         let place = Place { disks, host: Some(host), datastores: vec![(datastore, disks)], sinks: Vec::new() };

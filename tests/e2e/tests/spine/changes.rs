@@ -126,7 +126,7 @@ async fn a_tracker_that_lies_is_reported_mended_by_a_resync_and_begun_anew() {
     site.lab.vcenter().set_knobs(|knobs| knobs.changes_hidden_share = 0.3);
     site.guest_writes("db01", Workload::EveryOtherCell { start: 0, writes: 60 }, 1).await;
     let row = agent.sync("db01").await;
-    assert_eq!((outcome(&row), modes(&row)[0].1.as_str()), ("applied", "resync"), "{row:#}");
+    assert_eq!((outcome(&row).as_str(), modes(&row)[0].1.as_str()), ("applied", "resync"), "{row:#}");
     assert_eq!(row["disks"][0]["resync"]["code"], "tracker-lied");
     site.assert_replica(&agent, "db01", 3).await;
     let vm = agent.vm("db01").unwrap();

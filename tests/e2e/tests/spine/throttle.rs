@@ -1,10 +1,11 @@
 //! Rates and windows of the calendar, with the real agent: what the store's server counts, and what an edited file changes while it runs.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use e2e::agent::{LOOK_EVERY, PATIENCE, text};
 use e2e::claims::outcome;
 use e2e::{Agent, MIB, Setup, Site};
+use tokio::time::Instant;
 
 /// A megabyte a second.
 const RATE: u64 = 1_000_000;
@@ -70,7 +71,9 @@ async fn the_store_receives_at_most_the_rate_that_is_set_and_everything_once_the
 
 /// The time of day in UTC, so many minutes from now.
 fn clock(minutes: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 / 60;
+    // What a new file bears is the time that everybody else reads.
+    let file = tempfile::tempfile().and_then(|file| file.metadata()?.modified()).unwrap();
+    let now = file.duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 / 60;
     let minute = (now + minutes).rem_euclid(24 * 60);
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
