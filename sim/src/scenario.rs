@@ -422,7 +422,8 @@ impl Scene {
                     std::future::pending::<()>().await;
                 }
                 let view = vm.borrow_and_update().clone();
-                if let Some(fault) = &view.vm.halted {
+                // What it has open it still closes.
+                if let Some(fault) = view.vm.halted.as_ref().filter(|_| view.steps.is_empty()) {
                     return Err(format!("the VM is halted: {fault}"));
                 }
                 if enough(&view) {

@@ -35,6 +35,19 @@ async fn an_idle_agent_that_is_taken_over_halts_instead_of_turning_in_circles() 
     assert_eq!(scene.source.open_snapshots(), 0);
 }
 
+/// An agent died while its snapshot was open, and another one took the VM over, which had swept before the snapshot was made. The first one
+/// came back, saw that the VM was not its own any more, halted, and left its snapshot standing for ever.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_lost_its_vm_still_closes_the_snapshot_that_it_left_open() {
+    let scene = copied().await;
+    scene.until(&["gateway snapshot-opened"]).await;
+    scene.sink.tamper(&layout::owner(&scene.vm, Epoch(2)), Some(Bytes::new()));
+    assert_eq!(scene.source.open_snapshots(), 1);
+    let what = scene.live(|_| false).await.unwrap_err();
+    assert!(what.contains("owned by another agent"), "{what}");
+    assert_eq!(scene.source.open_snapshots(), 0, "nobody else knows of this snapshot");
+}
+
 /// While a page was being published nobody looked at the segments on their way. They held the store's only place, the page waited for it,
 /// and the copy stood still for ever.
 #[tokio::test(start_paused = true)]

@@ -214,8 +214,16 @@ impl Vm {
         let untouched = self.is_stopped() && !self.wishes.tracking_reset;
         // What is to be put down on leaving was opened by an owner; an agent that has not looked yet has opened nothing.
         let left = conditions.session.leaving && !conditions.session.owner_checked;
-        if self.identity.is_none() || self.halted.is_some() || untouched || left {
+        if self.identity.is_none() || untouched || left {
             return vec![Step::Wait { until: None }];
+        }
+        if self.halted.is_some() {
+            return match &self.cycle {
+                Some(cycle) if matches!(cycle.stage, Stage::Abandoning { .. }) => {
+                    cycle.next_steps(now, conditions.session, conditions.seat)
+                }
+                _ => vec![Step::Wait { until: None }],
+            };
         }
         if self.epoch.is_none() {
             return vec![Step::TakeOwnership];
@@ -333,7 +341,13 @@ impl Vm {
                 self.halted = None;
                 self.failures = 0;
             }
-            Fact::Halted { fault, .. } => self.halted = Some(fault),
+            Fact::Halted { fault, at } => {
+                self.halted = Some(fault);
+                // What an attempt opened is closed all the same: it is ours by its tag, and whoever owns the VM now has swept already.
+                if self.cycle.as_ref().is_some_and(|cycle| matches!(cycle.stage, Stage::Opening { .. } | Stage::Open { .. })) {
+                    self.abandon(Then::Again { not_before: at });
+                }
+            }
             Fact::CycleBegan { cycle, urgency, at } if self.cycle.is_none() => {
                 self.demand = self.demand.filter(|demand| *demand > urgency);
                 self.next_cycle = cycle.0 + 1;
