@@ -11,11 +11,35 @@ use crate::workspace::Workspace;
 
 const SELECTIONS: &[Selection] = &[
     // What is decided: machines, intervals, reactions, verdicts. And what carries it out.
-    Selection { package: "transload", kind: Kind::Inside, words: &["policy::", "driver::", "journal::", "pipeline::", "waypoint"] },
+    Selection {
+        package: "transload",
+        kind: Kind::Inside,
+        words: &["policy::", "driver::", "journal::", "pipeline::", "simulate::", "waypoint"],
+    },
     // The whole engine in memory, under seeds.
     Selection { package: "sim", kind: Kind::Integration, words: ALL },
-    // The real binary: killed at every named moment and at moments that nobody chose, lost and found again, on bad days.
-    Selection { package: "e2e", kind: Kind::Integration, words: &["matrix::", "kills::", "lost::", "cycles::", "faults::"] },
+    // The real binary: killed at every named moment and at moments that nobody chose, lost and found again, on bad days; a fleet of it,
+    // commanded, throttled, spread over stores, pruned, stopped.
+    Selection {
+        package: "e2e",
+        kind: Kind::Integration,
+        words: &[
+            "bad_line::",
+            "changes::",
+            "commands::",
+            "cycles::",
+            "faults::",
+            "fleet::",
+            "kills::",
+            "lost::",
+            "matrix::",
+            "outlook::",
+            "retention::",
+            "spread::",
+            "stopping::",
+            "throttle::",
+        ],
+    },
 ];
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
