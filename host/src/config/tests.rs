@@ -51,7 +51,7 @@ fn the_values_shown_in_the_comments_of_the_example_are_the_defaults() {
         lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect()
     };
     let (replication, limits, retention) = (shown("[replication]"), shown("[limits]"), shown("[retention]"));
-    assert_eq!((replication.lines().count(), limits.lines().count(), retention.lines().count()), (9, 7, 5));
+    assert_eq!((replication.lines().count(), limits.lines().count(), retention.lines().count()), (12, 7, 5));
     let config = Config::parse(&format!("{GOOD}{replication}{limits}{retention}"), Path::new("/")).unwrap();
     assert_eq!((config.replication, config.retention), (Replication::default(), Retention::default()));
     assert_eq!(config.limits, Limits { disks_per_host: Some(8), ..Limits::default() });
