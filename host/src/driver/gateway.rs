@@ -237,7 +237,9 @@ impl VmTask {
         let conditions = Conditions { session, interval, seat, blackout };
         let mut steps = self.ledger.state().next_steps(now, &conditions);
         if let Some(until) = self.begins_again_at(now)
-            && steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::EnableTracking | Step::BeginCycle { .. }))
+            && steps
+                .iter()
+                .any(|step| matches!(step, Step::TakeSeat | Step::RenewTracking | Step::EnableTracking | Step::BeginCycle { .. }))
         {
             // Its seat is for others meanwhile.
             steps = vec![Step::Wait { until: Some(until) }];

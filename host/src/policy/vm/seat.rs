@@ -41,7 +41,8 @@ pub enum SeatNeed {
 impl Vm {
     /// `steps`: what is to be done now.
     pub fn seat_need(&self, steps: &[Step]) -> SeatNeed {
-        let wants_one = steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::EnableTracking | Step::BeginCycle { .. }));
+        let wants_one =
+            steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::RenewTracking | Step::EnableTracking | Step::BeginCycle { .. }));
         let open = self.cycle.as_ref().is_some_and(|cycle| cycle.stage.may_be_open());
         if self.halted.is_some() {
             return if open { SeatNeed::Snapshots } else { SeatNeed::Nothing };
