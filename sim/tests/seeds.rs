@@ -73,7 +73,9 @@ fn everything_may_arrive_twice() {
     (plan.sink.doubled, plan.source.doubled) = (1.0, 1.0);
     let played = run(&plan).unwrap_or_else(|what| panic!("{what}"));
     let doubled = |what: &str| played.trace.iter().filter(|line| line.contains(what)).count();
-    assert_eq!(doubled("put arrives twice"), played.objects.len(), "each object was put once, and arrived twice");
+    // A lease is taken back when its reading is over.
+    let puts = played.trace.iter().filter(|line| line.contains("put arrives twice") && !line.contains("/lease/")).count();
+    assert_eq!(puts, played.objects.len(), "each object was put once, and arrived twice");
     assert!(doubled("arrives twice: open snapshot") == 4 && doubled("arrives twice: close snapshot") == 4);
 }
 
