@@ -38,7 +38,7 @@ pub struct Run {
 impl Run {
     /// `plugins`: a state folder in which the plugins are approved and compiled.
     pub async fn begin(scenario: Scenario, plugins: &Path, die_at: Option<&str>) -> Run {
-        let disk = || DiskSpec::with_files(6 * MIB, 2_500_000);
+        let disk = || DiskSpec::with_files(8 * MIB, 2_500_000);
         let site = Site::with(vec![VmSpec::new(VM, vec![disk(), disk()])]).await;
         let setup = site.setup(if scenario == Scenario::Life { &[] } else { &[VM] });
         copy_folder(plugins, &setup.state());
@@ -251,7 +251,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// A state folder in which the plugins are approved and compiled, and which knows nothing else.
 pub async fn plugins_ready(folder: &Path) {
-    let site = Site::small(MIB, 100_000).await;
+    let site = Site::small(8 * MIB, 100_000).await;
     let setup = Setup { folder: folder.to_owned(), ..site.setup(&[]) };
     let agent = e2e::Agent::start(&setup).await;
     agent.kill();
