@@ -12,6 +12,7 @@ use transload::files::Files;
 use transload::log::chain::Chain;
 use transload::log::dropped::Records;
 use transload::log::layout::{self, AttemptFolder};
+use transload::log::lease::{SKEW, TERM};
 use transload::log::page::{self, Entry, PageKind};
 use transload::log::seal::Role;
 use transload::log::sink::Sink;
@@ -52,6 +53,8 @@ impl Scene {
 
     /// Prunes until there is nothing more to do.
     pub async fn collect(&self) -> Result<(), String> {
+        // A process that died may have been reading. Its lease ends by itself.
+        tokio::time::sleep(TERM + SKEW + Duration::from_secs(1)).await;
         for _ in 0..200 {
             match self.prune().await {
                 Ok(Outcome::Done(_)) => return Ok(()),
