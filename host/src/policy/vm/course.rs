@@ -93,10 +93,10 @@ impl Vm {
     pub(super) fn off_course(&self, session: Session) -> Option<Step> {
         match self.course {
             _ if session.leaving => Some(Step::Wait { until: None }),
+            Course::Active | Course::Stopped { .. } if self.wishes.tracking_reset => Some(Step::ResetTracking),
             Course::Active => None,
             Course::Paused { .. } => Some(Step::Wait { until: None }),
             Course::Stopping { .. } => Some(Step::LetGo),
-            Course::Stopped { .. } if self.wishes.tracking_reset => Some(Step::ResetTracking),
             Course::Stopped { .. } => Some(Step::Wait { until: None }),
         }
     }

@@ -275,6 +275,25 @@ fn a_resync_that_was_asked_for_in_mid_cycle_is_the_next_cycles() {
     assert!(it.vm.history[3].disks.iter().all(|row| row.mode == crate::model::commit::Mode::Resync) && it.vm.wishes.resync.is_none());
 }
 
+/// It was accepted and remembered, and then never done unless the VM was stopped as well.
+#[test]
+fn tracking_is_begun_anew_when_the_running_cycle_is_over_and_everything_is_compared() {
+    let mut idle = Driven::after(2);
+    idle.accepted(Command::ResetTracking);
+    assert_eq!(idle.steps(), [Step::ResetTracking]);
+    let mut it = Driven::after(2);
+    it.accepted(Command::Sync);
+    it.until(is_copying);
+    it.accepted(Command::ResetTracking);
+    assert!(matches!(it.steps()[..], [Step::CopyDisk { .. }, ..]), "the running cycle goes on");
+    it.until(|vm| vm.history.len() == 4);
+    assert!(it.vm.history[3].disks.iter().all(|row| row.mode == crate::model::commit::Mode::Resync));
+    it.accepted(stop());
+    it.until(Vm::is_stopped);
+    it.accepted(Command::ResetTracking);
+    assert_eq!(it.steps(), [Step::ResetTracking]);
+}
+
 #[test]
 fn what_waits_for_a_person_to_repair_it_begins_nothing_by_itself() {
     let mut it = Driven::after(2);
