@@ -26,3 +26,4 @@ pub mod secret;
 pub mod simulate;
 pub mod telemetry;
 pub mod wasm;
+pub mod waypoint;

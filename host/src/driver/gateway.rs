@@ -17,7 +17,6 @@ use crate::clock::Clock;
 use crate::files::Files;
 use crate::journal::{Folded, Journal, Ledger};
 use crate::log::store::Log;
-use crate::model::waypoint;
 use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::Progress;
 use crate::pipeline::limits::Copies;
@@ -29,6 +28,7 @@ use crate::policy::interval::Interval;
 use crate::policy::reaction::{Patience, Reaction, react};
 use crate::policy::vm::command::{Verdict, judge};
 use crate::policy::vm::{Conditions, Fact, Repair, Session, Step, Vm};
+use crate::waypoint;
 
 use super::fleet::{Fleet, Located, Member};
 use super::hours::Hours;
@@ -237,9 +237,7 @@ impl VmTask {
         let conditions = Conditions { session, interval, seat, blackout };
         let mut steps = self.ledger.state().next_steps(now, &conditions);
         if let Some(until) = self.begins_again_at(now)
-            && steps
-                .iter()
-                .any(|step| matches!(step, Step::TakeSeat | Step::RenewTracking | Step::EnableTracking | Step::BeginCycle { .. }))
+            && steps.iter().any(Step::wants_seat)
         {
             // Its seat is for others meanwhile.
             steps = vec![Step::Wait { until: Some(until) }];

@@ -9,13 +9,13 @@ use crate::clock::Clock;
 use crate::log::kind::ObjectKind;
 use crate::log::seal::Sealed;
 use crate::log::sink::{EntriesPage, Sink, SinkDescription};
-use crate::model::waypoint;
 use crate::model::{
     Closing, DiskId, DiskMarker, Extent, Fault, FaultKind, Finding, Marker, OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce,
     SnapshotDisk, SnapshotToken, SourceDescription, VmDefinition, VmRef,
 };
 use crate::pipeline::source::{ByteSource, Changes, Ended, InventoryPage, Outcome, Source};
 use crate::policy::reaction::pause;
+use crate::waypoint;
 
 const TRIES_MAX: u32 = 7;
 

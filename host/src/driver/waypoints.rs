@@ -2,10 +2,10 @@
 
 use crate::journal;
 use crate::log::kind::ObjectKind;
-use crate::model::waypoint;
 use crate::policy::replica::Replica;
 use crate::policy::vm::{Step, Vm};
 use crate::receiver::moment::Moment;
+use crate::waypoint;
 
 use super::relay::Handled;
 use super::retention::Collected;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Fault;
-use crate::model::waypoint;
+use crate::waypoint;
 
 use super::{Journal, Kept};
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::model::Fault;
-use crate::model::waypoint;
+use crate::waypoint;
 
 use super::{Journal, Kept, Snapshot};
 

@@ -8,7 +8,6 @@ mod extent;
 mod fault;
 mod ids;
 mod machine;
-pub mod waypoint;
 
 pub(crate) use bitmap::Page;
 pub use bitmap::SectorBitmap;

@@ -249,7 +249,7 @@ impl Vm {
         if !session.swept && !session.leaving {
             return vec![Step::Sweep];
         }
-        if let Some(step) = self.off_course(session) {
+        if let Some(step) = self.off_course(session, conditions.seat) {
             return vec![step];
         }
         if self.waits_for_repair() {

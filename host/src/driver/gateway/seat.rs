@@ -35,8 +35,7 @@ pub(super) async fn next(look: &mut Option<BoxFuture<'static, Result<Located, Fa
 impl VmTask {
     /// When something that a seat was taken for is tried again, and nothing of a cycle is under way.
     pub(super) fn begins_again_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let begins = |step: &Step| matches!(step, Step::RenewTracking | Step::EnableTracking | Step::BeginCycle { .. });
-        let tried = self.tries.waiting().filter(|(step, _)| begins(step) && self.ledger.state().cycle.is_none());
+        let tried = self.tries.waiting().filter(|(step, _)| step.needs_seat() && self.ledger.state().cycle.is_none());
         tried.map(|(_, not_before)| not_before).filter(|not_before| *not_before > now).max()
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cycle::{Cycle, Stage};
 use super::facts::{Fact, OutOfOrder, Urgency};
-use super::{Session, Step, Vm};
+use super::{Seat, Session, Step, Vm};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,10 +90,14 @@ impl Vm {
     }
 
     /// What to do between two cycles, when the course says more than that cycles go on.
-    pub(super) fn off_course(&self, session: Session) -> Option<Step> {
+    pub(super) fn off_course(&self, session: Session, seat: Seat) -> Option<Step> {
         match self.course {
             _ if session.leaving => Some(Step::Wait { until: None }),
-            Course::Active | Course::Stopped { .. } if self.wishes.tracking_reset => Some(Step::ResetTracking),
+            // It may cost a snapshot, as turning tracking on does.
+            Course::Active | Course::Stopped { .. } if self.wishes.tracking_reset => Some(match seat {
+                Seat::None => Step::TakeSeat,
+                Seat::Held { .. } => Step::ResetTracking,
+            }),
             Course::Active => None,
             Course::Paused { .. } => Some(Step::Wait { until: None }),
             Course::Stopping { .. } => Some(Step::LetGo),

@@ -41,8 +41,7 @@ pub enum SeatNeed {
 impl Vm {
     /// `steps`: what is to be done now.
     pub fn seat_need(&self, steps: &[Step]) -> SeatNeed {
-        let wants_one =
-            steps.iter().any(|step| matches!(step, Step::TakeSeat | Step::RenewTracking | Step::EnableTracking | Step::BeginCycle { .. }));
+        let wants_one = steps.iter().any(Step::wants_seat);
         let open = self.cycle.as_ref().is_some_and(|cycle| cycle.stage.may_be_open());
         if self.halted.is_some() {
             return if open { SeatNeed::Snapshots } else { SeatNeed::Nothing };
@@ -106,6 +105,18 @@ impl Vm {
             Stage::Open { disks: Some(disks), .. } => Some(disks.not_copied().count()),
             _ => None,
         }
+    }
+}
+
+impl Step {
+    /// Whether it burdens the source before a cycle is under way: making tracking live may cost a snapshot.
+    pub fn needs_seat(&self) -> bool {
+        matches!(self, Step::RenewTracking | Step::ResetTracking | Step::EnableTracking | Step::BeginCycle { .. })
+    }
+
+    /// Whether the seat is kept, or asked for, while it is to be done.
+    pub fn wants_seat(&self) -> bool {
+        matches!(self, Step::TakeSeat) || self.needs_seat()
     }
 }
 

@@ -180,9 +180,9 @@ fn an_agent_that_takes_over_after_the_final_cycle_begins_none_by_itself() {
 
 /// What burdens the source: it never happens without a seat.
 fn needs_seat(step: &Step) -> bool {
-    let opens = matches!(step, Step::IntendSnapshot { .. } | Step::OpenSnapshot { .. } | Step::RenewTracking | Step::EnableTracking);
+    let opens = matches!(step, Step::IntendSnapshot { .. } | Step::OpenSnapshot { .. });
     let reads = matches!(step, Step::ListDisks { .. } | Step::PlanDisk { .. } | Step::CopyDisk { .. });
-    opens || reads || matches!(step, Step::BeginCycle { .. } | Step::PowerOff)
+    opens || reads || step.needs_seat() || *step == Step::PowerOff
 }
 
 #[test]

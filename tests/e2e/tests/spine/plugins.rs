@@ -301,8 +301,12 @@ async fn whoever_approves_as_root_before_the_first_start_is_told_whose_the_state
     assert!(first.err.contains(&format!("chown -R USER {}", state.display())), "{first:?}");
     assert!(!approve().err.contains("note:"));
 
+    // All but the state is the other user's: secrets, key, configuration.
     for folder in [site.folder(), &setup.folder] {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+            std::os::unix::fs::chown(file, Some(65_534), Some(65_534)).unwrap();
+        }
     }
     let mut other = Command::new(parts::agent());
     other.uid(65_534).gid(65_534).arg("--config").arg(setup.config()).arg("run");

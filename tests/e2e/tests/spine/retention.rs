@@ -75,6 +75,8 @@ async fn the_plan_that_is_shown_is_executed_kept_points_restore_and_dropped_ones
     assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
     assert_eq!(cycles(&agent.ask(&["points", "db01"]).json()["points"]["points"]), [3, 6, 7]);
 
+    // That verified 7, so that 6 is no longer the newest that was.
+    assert_eq!(cycles(&plan(&agent, &["prune", "db01"])["plan"]["plan"]["dropped"]), [6]);
     let again = plan(&agent, &["prune", "db01"]);
     assert_eq!(again["outcome"]["done"]["objects"], 0, "{again:#}");
     agent.sync("db01").await;
