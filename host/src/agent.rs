@@ -455,7 +455,15 @@ impl Agent {
     // ---- views ----
 
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        let shown = |InUse { name, plugin, version, counted, refused }| PluginStatus { name, plugin, version, counted, refused };
+        let shown = |InUse { name, plugin, version, key, grants, counted, refused }| PluginStatus {
+            name,
+            plugin,
+            version,
+            key,
+            grants,
+            counted,
+            refused,
+        };
         self.plugins.in_use().into_iter().map(shown).collect()
     }
 

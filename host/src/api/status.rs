@@ -66,6 +66,10 @@ pub struct PluginStatus {
     pub plugin: String,
     /// None: it may not run, and waits.
     pub version: Option<String>,
+    /// The vendor's key that is pinned.
+    pub key: Option<String>,
+    /// What it may reach, one sentence each.
+    pub grants: Vec<String>,
     #[serde(flatten)]
     pub counted: Counted,
     /// Why what lies in its folder now does not take over, or does not run.

@@ -4,6 +4,7 @@
 mod check;
 mod init;
 mod local;
+mod metrics;
 mod plugin;
 mod points;
 mod print;
@@ -63,6 +64,8 @@ enum Verb {
         #[arg(long)]
         watch: bool,
     },
+    /// Prints what a running agent counted in the form of OpenMetrics, for a collector that reads text files.
+    Metrics,
     /// Starts replicating a VM.
     Replicate {
         vm: String,
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
         Verb::Plugin(PluginVerb::Own(verb)) => project::main(arguments.json, verb),
         Verb::Simulate { fleet, what_if } => simulate::main(fleet, what_if, arguments.json),
         Verb::Status { watch: true } => watch::main(&arguments.config),
+        Verb::Metrics => metrics::main(&arguments.config),
         Verb::Waypoints => waypoints::main(),
         verb => ask(&arguments.config, arguments.json, command(verb)),
     }
@@ -188,6 +192,7 @@ fn command(verb: &Verb) -> Command {
         | Verb::Plugin(_)
         | Verb::Simulate { .. }
         | Verb::Waypoints
+        | Verb::Metrics
         | Verb::Status { .. } => Command::Status,
     }
 }

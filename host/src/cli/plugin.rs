@@ -165,11 +165,12 @@ impl Desk {
         for found in all.iter().filter(|_| !self.json) {
             let (kind, version) = (found.kind.unwrap_or("-"), found.version.as_deref().unwrap_or("-"));
             let state = match (&found.waits[..], &found.key) {
-                ([], Some(_)) => "approved, vendor's key pinned".to_owned(),
+                ([], Some(key)) => format!("approved, and the vendor's key {key} is pinned"),
                 ([], None) => "approved".to_owned(),
                 (waits, _) => waits.join("; "),
             };
             println!("{:<20} {kind:<8} {:<10} {}", plain(&found.name), plain(version), plain(&state));
+            found.asks.iter().for_each(|ask| println!("  - {}", plain(ask)));
             found.running.iter().for_each(|plugin| println!("  {}", plain(&ran(plugin))));
         }
         Ok(())

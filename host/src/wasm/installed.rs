@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::approval::Approvals;
 use super::cutover::PluginCutover;
 use super::engine::PluginHost;
 use super::package::Package;
@@ -68,6 +69,10 @@ pub struct InUse {
     pub plugin: String,
     /// None: what lies there may not run, and nothing of it did since the start.
     pub version: Option<String>,
+    /// The vendor's key that is pinned, whose signature lets a new version in without a new approval.
+    pub key: Option<String>,
+    /// What it may reach, one sentence each; none while it does not run.
+    pub grants: Vec<String>,
     pub counted: Counted,
     /// Why what lies in its folder now does not take over.
     pub refused: Option<String>,
@@ -130,7 +135,7 @@ impl Installed {
     }
 
     pub fn in_use(&self) -> Vec<InUse> {
-        self.used.iter().map(Used::shown).collect()
+        self.used.iter().map(|used| used.shown(self.host.approvals())).collect()
     }
 
     fn approval(&self, used: &Used) -> Option<PathBuf> {
@@ -188,12 +193,15 @@ impl Used {
         }
     }
 
-    fn shown(&self) -> InUse {
+    fn shown(&self, approvals: &Approvals) -> InUse {
         let plugin = self.plugin();
+        let approval = approvals.read(self.config.folder_name()).ok().flatten();
         InUse {
             name: self.config.name.clone(),
             plugin: self.config.folder_name().to_owned(),
             version: plugin.as_ref().map(|plugin| plugin.version().to_owned()),
+            key: approval.and_then(|approval| approval.key),
+            grants: plugin.as_ref().map(|plugin| plugin.asks().to_vec()).unwrap_or_default(),
             counted: plugin.map(|plugin| plugin.counters().read()).unwrap_or_default(),
             refused: self.seen().refused.as_ref().map(|refused| refused.reasons.join("; ")),
         }

@@ -15,6 +15,7 @@ use super::netfilter::Table;
 use super::sessions::Sessions;
 use super::trouble::{Mishap, Trouble};
 use super::voice::{LINE_BYTES_MAX, LineRate};
+use super::words;
 use crate::clock::Clock;
 use crate::config::Opened;
 use crate::model::Fault;
@@ -48,6 +49,7 @@ impl fmt::Display for PluginRefused {
 pub struct Plugin {
     name: String,
     version: String,
+    asks: Vec<String>,
     limits: Bounds,
     grants: Grants,
     clients: BTreeMap<Origin, Client>,
@@ -105,6 +107,7 @@ impl Plugin {
             true => Ok(Plugin {
                 name: name.to_owned(),
                 version: manifest.version.clone(),
+                asks: words::asks(manifest),
                 limits: Bounds::from(&manifest.limits),
                 masks: Masks::of(grants.secrets()),
                 line_rate: LineRate::new(clock.monotonic()),
@@ -129,6 +132,11 @@ impl Plugin {
 
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What the operator let it reach, one sentence each.
+    pub fn asks(&self) -> &[String] {
+        &self.asks
     }
 
     pub fn limits(&self) -> &Bounds {

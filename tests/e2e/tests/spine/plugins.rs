@@ -155,6 +155,13 @@ async fn a_new_version_takes_over_while_the_agent_runs_and_a_broken_one_disturbs
     assert!(before["calls"].as_u64() > Some(0) && before["spliced"].as_u64() > Some(300_000), "{before}");
     assert!(before["memory_peak"].as_u64() > Some(64 << 10), "{before}");
     assert_eq!((&before["traps"], &before["time_outs"], &before["peeked"]), (&json!(0), &json!(0), &json!(0)), "{before}");
+    assert!(before["key"].is_null() && before["grants"][0].as_str().unwrap().starts_with("send GET, HEAD, PUT and POST"), "{before}");
+    let metrics = setup.run(&["metrics"]).out;
+    assert!(metrics.contains("transload_plugin_info{name=\"store\",plugin=\"storage-s3\",version=\"0.1.0\",key=\"\"} 1"), "{metrics}");
+    assert!(metrics.contains("transload_plugin_calls_total{name=\"store\",plugin=\"storage-s3\"} "), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let listed = setup.run(&["plugin", "list"]).out;
+    assert!(listed.contains("  - send GET, HEAD, PUT and POST to the address in the setting endpoint"), "{listed}");
 
     edit(&s3, "version = \"0.1.0\"", "version = \"0.1.1\"");
     let waits = store_plugin(&setup, "refused", |running| !running["refused"].is_null()).await;
