@@ -24,7 +24,7 @@ use transload::log::keys::{self, Unlock};
 use transload::log::sink::Sink;
 use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
-use transload::model::{Fault, Quiesce, VmId};
+use transload::model::{Fault, Quiesce, SnapshotToken, VmId};
 use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::pipeline::pace::Pace;
 use transload::policy::admission::Limits;
@@ -175,6 +175,8 @@ pub struct Scene {
     pub retention: Option<retention::Settings>,
     pub pace: Pace,
     pub hours: Arc<Hours>,
+    /// Snapshots that another VM of the same agent has open.
+    pub others_snapshots: Vec<SnapshotToken>,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
     /// Commands that the operator has not given yet.
@@ -245,6 +247,7 @@ impl Scene {
             retention: plan.retention,
             pace: Pace::default(),
             hours: Arc::default(),
+            others_snapshots: Vec::new(),
             seed: plan.seed,
             lives: Arc::default(),
             commands: Arc::new(AtomicU64::new(plan.commands)),
@@ -312,6 +315,10 @@ impl Scene {
     }
 
     pub fn gateway(&self, log: Log) -> Gateway {
+        let fleet = Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default());
+        for token in &self.others_snapshots {
+            fleet.claim(&self.enrolment().source, token, &VmId::from("another-vm")).expect("nobody else has it yet");
+        }
         Gateway {
             source: Arc::new(PersistentSource::new(Arc::new(self.source.clone()), self.clock.clone())),
             log,
@@ -319,7 +326,7 @@ impl Scene {
             work: Arc::new(self.work.clone()),
             clock: self.clock.clone(),
             copies: Arc::new(Copies::new(self.limits)),
-            fleet: Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default()),
+            fleet,
             pace: self.pace.clone(),
             hours: self.hours.clone(),
             settings: Settings {

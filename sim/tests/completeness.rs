@@ -8,6 +8,7 @@ use sim::by_hand::{CELL, MIB};
 use sim::scenario::Scene;
 use sim::source::SourceFault;
 use transload::cpu::Cpu;
+use transload::driver::gateway::VmView;
 use transload::log::layout::AttemptFolder;
 use transload::log::page::{self, Entry, PageKind};
 use transload::log::seal::Role;
@@ -137,6 +138,26 @@ async fn a_whole_page_of_changes_dropped_fails_the_cycle() {
     assert!(scene.replica_bytes() == replicas && scene.vm().await.point == point);
     assert_eq!(scene.source.open_snapshots(), 0);
     scene.applied().await;
+}
+
+/// The source opens a snapshot for this VM, and names it as one that another VM of this agent has open.
+#[tokio::test(start_paused = true)]
+async fn the_snapshot_of_another_vm_is_neither_read_nor_closed() {
+    let (mut scene, _) = with_two_changes().await;
+    let (replicas, read, made) = (scene.replica_bytes(), scene.source.bytes_read(), scene.source.snapshots_made());
+    scene.others_snapshots = vec![format!("snapshot-{}", made + 1).as_str().into()];
+    let said = |view: &VmView| {
+        let failed = view.vm.history.iter().filter_map(|ended| match &ended.outcome {
+            EndedAs::Failed(fault) => Some(fault),
+            _ => None,
+        });
+        view.trouble.iter().chain(&view.vm.halted).chain(failed).any(|fault| fault.message.contains("belongs to the VM another-vm"))
+    };
+    if let Err(why) = scene.live(said).await {
+        assert!(why.contains("belongs to the VM another-vm"), "{why}");
+    }
+    assert!(scene.replica_bytes() == replicas && scene.source.bytes_read() == read);
+    assert_eq!(scene.source.open_snapshots(), 1, "the other VM's is left alone");
 }
 
 #[tokio::test(start_paused = true)]

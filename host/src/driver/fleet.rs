@@ -10,17 +10,21 @@
 //! It knows nothing that outlives the process. A VM whose snapshot is open since before a restart joins as expected, and until it has asked
 //! nobody else enters, so that its snapshots and its disks find their room.
 
+mod holders;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::model::{Placement, VmId};
+use crate::model::{Fault, Placement, SnapshotToken, VmId};
 use crate::policy::admission::{Admission, Ask, Kind, LimitNo, Limits, Pace, Place, Standing, VmNo};
 use crate::policy::governor::{CloseNow, Governed, Rules, Space, Unmerged, Verdict, too_old};
 use crate::policy::vm::{Seat, SeatNeed, Vm};
 use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
+
+use holders::Holders;
 
 pub struct Fleet(Mutex<State>);
 
@@ -31,6 +35,7 @@ struct State {
     /// By VM: who is to be told when it has a seat. None: known from the journal, and no task of it runs.
     members: BTreeMap<VmNo, Arc<Notify>>,
     numbers: BTreeMap<VmId, VmNo>,
+    snapshots: Holders,
     /// The newest moment that anybody named.
     now: Timestamp,
 }
@@ -68,6 +73,7 @@ impl Fleet {
             datastores: BTreeMap::new(),
             members: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            snapshots: Holders::default(),
             now: Timestamp::MIN,
         })))
     }
@@ -113,12 +119,26 @@ impl Fleet {
         let no = state.number(id, name);
         let told = Arc::new(Notify::new());
         state.members.insert(no, told.clone());
+        if let Some(token) = vm.open_snapshot() {
+            // Nobody has it before its owner was joined, unless the journal is two VMs'.
+            let _ = state.snapshots.claim(&vm.source, token, id);
+        }
         match vm.standing() {
             Standing::SnapshotOpen => state.admission.expect(no),
             Standing::Replicating => state.admission.replicates(no),
             Standing::New => {}
         }
         Member { fleet: self.clone(), vm: no, told }
+    }
+
+    /// The snapshot is this VM's; `corrupt` when another VM of this agent has it open.
+    pub fn claim(&self, source: &str, token: &SnapshotToken, vm: &VmId) -> Result<(), Fault> {
+        self.state().snapshots.claim(source, token, vm)
+    }
+
+    /// It is closed.
+    pub fn release(&self, source: &str, token: &SnapshotToken) {
+        self.state().snapshots.release(source, token);
     }
 
     /// What a VM waits for, if it waits for a seat.

@@ -209,6 +209,14 @@ pub enum Step {
 }
 
 impl Vm {
+    /// The snapshot that it has on its source, if it knows its token.
+    pub fn open_snapshot(&self) -> Option<&SnapshotToken> {
+        match &self.cycle.as_ref()?.stage {
+            Stage::Open { token, .. } | Stage::Abandoning { token: Some(token), .. } => Some(token),
+            _ => None,
+        }
+    }
+
     /// What to do now. Same state, time and conditions, same answer.
     pub fn next_steps(&self, now: Timestamp, conditions: &Conditions) -> Vec<Step> {
         let untouched = self.is_stopped() && !self.wishes.tracking_reset;

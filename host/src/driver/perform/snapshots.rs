@@ -14,7 +14,7 @@ use super::{Done, Performing};
 
 impl Performing {
     pub(super) async fn sweep(&self) -> Result<Done, Fault> {
-        for token in self.gateway.source.leftovers(self.identity()?, &self.tag_prefix()).await? {
+        for token in self.leftovers(&self.tag_prefix()).await? {
             tracing::info!(vm = %self.id, "closing a snapshot that was left behind");
             self.close(&token, Closing::DiscardMarkers).await?;
         }
@@ -39,6 +39,7 @@ impl Performing {
             })
             .await?;
         let OpenedSnapshot { token, quiesced } = opened;
+        self.claim(&token)?;
         Ok(Fact::SnapshotOpened { attempt: self.cycle()?.attempt, token, quiesced, at: self.gateway.clock.now() }.into())
     }
 
@@ -68,7 +69,7 @@ impl Performing {
             self.close(token, Closing::DiscardMarkers).await?;
         }
         if !tag.is_empty() {
-            for token in self.gateway.source.leftovers(self.identity()?, tag).await? {
+            for token in self.leftovers(tag).await? {
                 self.close(&token, Closing::DiscardMarkers).await?;
             }
         }
@@ -76,17 +77,31 @@ impl Performing {
     }
 
     async fn close(&self, token: &SnapshotToken, closing: Closing) -> Result<Vec<DiskMarker>, Fault> {
-        match self.gateway.source.close_snapshot(token, closing).await {
+        let markers = match self.gateway.source.close_snapshot(token, closing).await {
             Ok(outcome) => {
                 self.finish(outcome, |ended| match ended {
                     Ended::Closed(markers) => Some(markers),
                     _ => None,
                 })
-                .await
+                .await?
             }
-            Err(fault) if fault.kind == FaultKind::NotFound => Ok(Vec::new()),
-            Err(fault) => Err(fault),
-        }
+            Err(fault) if fault.kind == FaultKind::NotFound => Vec::new(),
+            Err(fault) => return Err(fault),
+        };
+        self.gateway.fleet.release(&self.vm.source, token);
+        Ok(markers)
+    }
+
+    async fn leftovers(&self, tag: &str) -> Result<Vec<SnapshotToken>, Fault> {
+        let tokens = self.gateway.source.leftovers(self.identity()?, tag).await?;
+        // All of them, before one is closed.
+        tokens.iter().try_for_each(|token| self.claim(token))?;
+        Ok(tokens)
+    }
+
+    /// What the source calls this VM's snapshot must not be another VM's.
+    fn claim(&self, token: &SnapshotToken) -> Result<(), Fault> {
+        self.gateway.fleet.claim(&self.vm.source, token, &self.id)
     }
 
     /// Everything of ours on this VM starts with this; another store's agent has another prefix.
