@@ -18,6 +18,7 @@ use crate::model::{Attempt, BLOCK, CellMask, CycleNumber, DiskId, DiskSize, Faul
 
 use super::buffers::Buffers;
 use super::encode::{BaseBlock, EncodedBlock, Encoder};
+use super::in_turn::InTurn;
 use super::limits::{CopyLimits, Share};
 use super::metered::Metered;
 use super::pace::Order;
@@ -174,6 +175,10 @@ fn bytes_before(job: &CopyJob, block: u64) -> u64 {
 /// Reads that may be under way at once: small ones are many, and each is a request that somebody answers.
 pub(super) const READS_AT_ONCE_MAX: usize = 32;
 
+/// Segments that may stand in the store behind one that does not yet, as a multiple of those that may be under way. Pages name segments in
+/// order, and a crash costs what no page names: so this bounds it. Without it a store that is slow would set the pace of all others.
+const STORED_AHEAD: usize = 8;
+
 /// Comes back at the end of the disk, or when it was told to end.
 async fn copy_rest(
     job: &CopyJob,
@@ -195,7 +200,7 @@ async fn copy_rest(
     // page that is being published could wait for just those. Pages are published one after the other: the newest says where the copy stands.
     let (mut reading, mut under_way) = (FuturesOrdered::new(), 0);
     let mut encoded = VecDeque::new();
-    let mut storing = FuturesOrdered::new();
+    let mut storing = InTurn::default();
     let mut full_pages = VecDeque::new();
     let mut publishing = FuturesOrdered::new();
     loop {
@@ -207,12 +212,13 @@ async fn copy_rest(
         {
             publishing.push_back(publish(page, published.pages, log, folder));
         }
-        while storing.len() < limits.segments_at_once
+        while storing.running() < limits.segments_at_once
+            && storing.waiting() < limits.segments_at_once * STORED_AHEAD
             && full_pages.is_empty()
             && let Some(block) = encoded.pop_front()
         {
             if let Some(full) = packer.push(block, &limits, || log.random().number()) {
-                storing.push_back(store_segment(full, folder.clone(), log.clone(), pace.meter.clone()));
+                storing.push(store_segment(full, folder.clone(), log.clone(), pace.meter.clone()));
             }
         }
         let waiting = encoded.len() as u64 * BLOCK;
@@ -250,8 +256,10 @@ async fn copy_rest(
                 published.take(page?);
                 progress.publish(job, published);
             }
-            Some(stored) = storing.next(), if !storing.is_empty() => {
-                full_pages.extend(stage(&mut pages, stored?, &limits, progress));
+            () = storing.one_ends(), if !storing.is_empty() => {
+                while let Some(stored) = storing.take() {
+                    full_pages.extend(stage(&mut pages, stored?, &limits, progress));
+                }
             }
             Some(read) = reading.next(), if !reading.is_empty() => {
                 let (bytes, blocks) = read?;

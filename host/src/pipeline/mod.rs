@@ -15,6 +15,7 @@
 mod buffers;
 pub mod copy;
 mod encode;
+mod in_turn;
 pub mod limits;
 mod metered;
 pub mod pace;
