@@ -10,11 +10,11 @@ use crate::api::{metrics, socket};
 use super::print;
 
 pub fn main(config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
+    let place = match super::place(config) {
+        Ok(place) => place,
         Err(code) => return code,
     };
-    match super::runtime().block_on(socket::ask(&socket::place(&config.state), &Command::Status)) {
+    match super::runtime().block_on(socket::ask(&place, &Command::Status)) {
         Ok(Reply::Status(status)) => {
             print!("{}", metrics::text(&status));
             ExitCode::SUCCESS

@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::api::command::{Command, Reply};
 use crate::api::sentences::{next_for_configuration, nobody, refusal_at_start};
 use crate::api::socket;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, state_in};
 use crate::model::commit::Sha;
 use crate::model::{CycleNumber, Fault};
 use crate::policy::vm::{Repair, command as policy};
@@ -208,17 +208,30 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
-    let config = match load(config) {
-        Ok(config) => config,
+    let place = match place(config) {
+        Ok(place) => place,
         Err(code) => return code,
     };
-    let reply =
-        runtime().block_on(socket::ask(&socket::place(&config.state), &command)).unwrap_or_else(|fault| Reply::Refused(nobody(fault)));
+    let reply = runtime().block_on(socket::ask(&place, &command)).unwrap_or_else(|fault| Reply::Refused(nobody(fault)));
     print::reply(&reply, json);
     match reply {
         Reply::Refused(_) => ExitCode::from(1),
         Reply::Verified(verified) if !verified.equal => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Where a running agent answers. It goes on with what it last read, so a file that became wrong since keeps nobody from asking it.
+fn place(path: &Path) -> Result<PathBuf, ExitCode> {
+    match Config::load(path) {
+        Ok(config) => Ok(socket::place(&config.state)),
+        Err(error) => match state_in(path).map(|state| socket::place(&state)).filter(|place| place.exists()) {
+            Some(place) => {
+                eprintln!("note: the agent goes on with what it read before. {error}");
+                Ok(place)
+            }
+            None => usable(path, Err(error)),
+        },
     }
 }
 

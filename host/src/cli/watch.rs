@@ -13,11 +13,10 @@ use super::print;
 const EVERY: Duration = Duration::from_secs(1);
 
 pub fn main(config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
+    let place = match super::place(config) {
+        Ok(place) => place,
         Err(code) => return code,
     };
-    let place = socket::place(&config.state);
     super::runtime().block_on(async {
         loop {
             match socket::ask(&place, &Command::Status).await {
