@@ -27,10 +27,11 @@ impl Book {
         self.text.push_str(&format!("== {title}\n{}\n\n", lines.join("\n")));
     }
 
-    /// Both outputs: some tell by one, some by the other.
+    /// Both outputs: some tell by one, some by the other. Lines of the agent's log are left out.
     fn command(&mut self, title: &str, said: &Said) {
         assert_ne!(said.code, 0, "{title}: {said:?}");
-        self.write(title, &format!("{}{}(exit status {})", said.err, said.out, said.code));
+        let told: String = said.err.lines().filter(|line| !line.starts_with("{\"timestamp\"")).map(|line| format!("{line}\n")).collect();
+        self.write(title, &format!("{told}{}(exit status {})", said.out, said.code));
     }
 
     fn check(&mut self, title: &str, setup: &Setup) {
