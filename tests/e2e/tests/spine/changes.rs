@@ -114,10 +114,6 @@ async fn a_source_that_hides_a_change_is_not_noticed_by_the_transport() {
 /// tracking begins anew by itself, and deltas come back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tracker_that_lies_is_reported_mended_by_a_resync_and_begun_anew() {
-    // It is the long form until it has been seen to pass.
-    if !e2e::parts::long() {
-        return;
-    }
     let site = Site::small(64 * MIB, 4 * MIB).await;
     let agent = Agent::start(&site.setup(&["db01"])).await;
     agent.settled("db01", 2).await;

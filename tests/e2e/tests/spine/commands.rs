@@ -111,10 +111,6 @@ async fn a_stopped_vm_stays_stopped_and_is_replicated_again_by_comparison() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resync_compares_everything_and_a_moved_vm_is_done() {
-    // It is the long form until it has been seen to pass.
-    if !e2e::parts::long() {
-        return;
-    }
     let site = Site::small(8 * MIB, 4_000_000).await;
     let agent = Agent::start(&site.setup(&["db01"])).await;
     agent.settled("db01", 2).await;

@@ -33,10 +33,6 @@ fn cycles(list: &Value) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plan_that_is_shown_is_executed_kept_points_restore_and_dropped_ones_are_refused_by_name() {
-    // It is the long form until it has been seen to pass.
-    if !e2e::parts::long() {
-        return;
-    }
     let (site, agent) = site_with_points(6).await;
     assert_eq!(agent.ask(&["verify", "db01"]).code, 0);
     site.guest_writes("db01", Workload::Scattered { writes: 6, bytes: 65536 }, 7).await;

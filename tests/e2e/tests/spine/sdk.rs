@@ -203,10 +203,6 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_twin_of_a_sink_fails_at_the_right_claim() {
-    // It is the long form until it has been seen to pass.
-    if !e2e::parts::long() {
-        return;
-    }
     let place = tempfile::tempdir().unwrap();
     let Some(weed) = Weed::start_open(place.path()).await else { return };
     let project = Project::in_rust(place.path(), "sink");
