@@ -147,7 +147,7 @@ impl Scene {
             retention: self.retention,
             pace: transload::pipeline::pace::Pace::default(),
             hours: Arc::default(),
-            others_snapshots: Vec::new(),
+            fleet: None,
             seed: self.seed + 7,
             lives: Arc::default(),
             commands: Arc::default(),

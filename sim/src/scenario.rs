@@ -24,7 +24,7 @@ use transload::log::keys::{self, Unlock};
 use transload::log::sink::Sink;
 use transload::log::store::Log;
 use transload::model::commit::{Commit, Verdict};
-use transload::model::{Fault, Quiesce, SnapshotToken, VmId};
+use transload::model::{Fault, Quiesce, VmId};
 use transload::pipeline::limits::{Copies, CopyLimits};
 use transload::pipeline::pace::Pace;
 use transload::policy::admission::Limits;
@@ -175,8 +175,8 @@ pub struct Scene {
     pub retention: Option<retention::Settings>,
     pub pace: Pace,
     pub hours: Arc<Hours>,
-    /// Snapshots that another VM of the same agent has open.
-    pub others_snapshots: Vec<SnapshotToken>,
+    /// One that other VMs have joined; good for one life.
+    pub fleet: Option<Arc<Fleet>>,
     pub(crate) seed: u64,
     pub(crate) lives: Arc<AtomicU64>,
     /// Commands that the operator has not given yet.
@@ -247,7 +247,7 @@ impl Scene {
             retention: plan.retention,
             pace: Pace::default(),
             hours: Arc::default(),
-            others_snapshots: Vec::new(),
+            fleet: None,
             seed: plan.seed,
             lives: Arc::default(),
             commands: Arc::new(AtomicU64::new(plan.commands)),
@@ -315,10 +315,6 @@ impl Scene {
     }
 
     pub fn gateway(&self, log: Log) -> Gateway {
-        let fleet = Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default());
-        for token in &self.others_snapshots {
-            fleet.claim(&self.enrolment().source, token, &VmId::from("another-vm")).expect("nobody else has it yet");
-        }
         Gateway {
             source: Arc::new(PersistentSource::new(Arc::new(self.source.clone()), self.clock.clone())),
             log,
@@ -326,7 +322,7 @@ impl Scene {
             work: Arc::new(self.work.clone()),
             clock: self.clock.clone(),
             copies: Arc::new(Copies::new(self.limits)),
-            fleet,
+            fleet: self.fleet.clone().unwrap_or_else(Scene::lone_fleet),
             pace: self.pace.clone(),
             hours: self.hours.clone(),
             settings: Settings {
@@ -338,6 +334,10 @@ impl Scene {
                 patience: Patience::default(),
             },
         }
+    }
+
+    pub fn lone_fleet() -> Arc<Fleet> {
+        Fleet::new(Limits { disks: 2, ..Limits::default() }, Rules::default())
     }
 
     pub fn receiver(&self, log: Log) -> Receiver {

@@ -14,7 +14,7 @@ use transload::log::page::{self, Entry, PageKind};
 use transload::log::seal::Role;
 use transload::log::store::Log;
 use transload::model::commit::RejectCode;
-use transload::model::{Attempt, CellMask, CycleNumber, DiskSize, SectorBitmap};
+use transload::model::{Attempt, CellMask, CycleNumber, DiskSize, SectorBitmap, VmId};
 use transload::pipeline::copy::{CopyJob, Progress, copy_disk};
 use transload::pipeline::limits::Copies;
 use transload::pipeline::source::Source;
@@ -145,7 +145,9 @@ async fn a_whole_page_of_changes_dropped_fails_the_cycle() {
 async fn the_snapshot_of_another_vm_is_neither_read_nor_closed() {
     let (mut scene, _) = with_two_changes().await;
     let (replicas, read, made) = (scene.replica_bytes(), scene.source.bytes_read(), scene.source.snapshots_made());
-    scene.others_snapshots = vec![format!("snapshot-{}", made + 1).as_str().into()];
+    let fleet = Scene::lone_fleet();
+    fleet.claim(&scene.enrolment().source, &format!("snapshot-{}", made + 1).as_str().into(), &VmId::from("another-vm")).unwrap();
+    scene.fleet = Some(fleet);
     let said = |view: &VmView| {
         let failed = view.vm.history.iter().filter_map(|ended| match &ended.outcome {
             EndedAs::Failed(fault) => Some(fault),

@@ -7,13 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sim::by_hand::{CELL, MIB};
 use sim::scenario::Scene;
+use transload::driver::fleet::{Fleet, Located, Member, Wish};
 use transload::log::layout::AttemptFolder;
 use transload::log::page::{self, PageKind};
 use transload::log::seal::Role;
 use transload::model::{Attempt, CycleNumber, DiskSize};
 use transload::pipeline::pace::{Holder, Meter, Order, Pace, Reins, Way};
+use transload::policy::admission::{Kind, Standing};
+use transload::policy::vm::{Seat, SeatNeed, Vm};
 
 const BLOCKS: u64 = 24;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Counts what is read, and pulls the reins when so many units were let go.
 struct Pulls {
@@ -113,4 +117,66 @@ async fn a_copy_told_to_end_anywhere_leaves_everything_that_it_read_to_the_next_
         scene.applied().await;
         assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "ended before unit {at}: nothing is read twice");
     }
+}
+
+/// Another VM on the same appliance, whose final cycle begins when the copy has read a third.
+async fn another_vms_final_cycle(scene: &Scene, fleet: &Arc<Fleet>, pulls: &Pulls) -> Member {
+    while pulls.units.load(Ordering::Relaxed) < BLOCKS / 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let other = fleet.join(&"other".into(), "other", &Vm::default(), Reins::default());
+    let now = scene.clock.now();
+    let wish = Wish { kind: Kind::Final, standing: Standing::Replicating, since: now, disks_left: Some(1) };
+    other.ask("sim", &Located::default(), wish, now);
+    assert_eq!(other.seat(), Seat::Held { disks: 1 });
+    other
+}
+
+/// A scene among other VMs, in which nobody else pulls the reins.
+fn among_others() -> (Scene, Arc<Fleet>, Arc<Pulls>) {
+    let (mut scene, pulls) = scene(u64::MAX, Order::Go);
+    let fleet = Scene::lone_fleet();
+    scene.fleet = Some(fleet.clone());
+    (scene, fleet, pulls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_another_vms_final_cycle_runs_a_copy_stands_still_and_then_goes_on_where_it_stands() {
+    let (scene, fleet, pulls) = among_others();
+    let held = async {
+        let other = another_vms_final_cycle(&scene, &fleet, &pulls).await;
+        tokio::time::sleep(5 * HOUR).await;
+        let (read, reached) = (scene.source.bytes_read(), published(&scene).await);
+        assert!(read == reached * MIB && (BLOCKS / 3..BLOCKS / 2).contains(&reached), "{read} bytes read, {reached} blocks published");
+        assert_eq!(scene.source.open_snapshots(), 1, "it stands still in place");
+        other.keep(SeatNeed::Nothing, scene.clock.now());
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = held => {}
+        result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
+    }
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
+}
+
+/// What stands still has a snapshot open, and the governor's age holds for it as for any other. None is opened only to be held.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_stands_still_for_too_long_loses_its_snapshot_and_nothing_that_it_read() {
+    let (scene, fleet, pulls) = among_others();
+    let held = async {
+        let other = another_vms_final_cycle(&scene, &fleet, &pulls).await;
+        for (hours, open) in [(71, 1), (3, 0), (30, 0)] {
+            tokio::time::sleep(hours * HOUR).await;
+            assert_eq!(scene.source.open_snapshots(), open);
+        }
+        other.keep(SeatNeed::Nothing, scene.clock.now());
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = held => {}
+        result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
+    }
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
 }

@@ -57,6 +57,7 @@ pub fn waiting(waiting: &Waiting) -> String {
     let shortage = match waiting {
         Waiting::Returning { vms: 0 } => return "waits: the agent has just started and finds its VMs first".to_owned(),
         Waiting::Returning { vms } => return format!("waits: {vms} VMs whose snapshots are open go first"),
+        Waiting::FinalCycle { of } => return format!("stands still: the final cycle of {of} has the line"),
         Waiting::Datastore { name, tight, takes } => {
             let takes = match takes {
                 Takes::OneVm => "one VM at a time",
@@ -232,6 +233,7 @@ mod tests {
                 "waits: datastore fast has 9.0 GiB free and comes down to its reserve of 5.0 GiB in 10 min: no snapshot is opened there",
             ),
             (waiting(&Waiting::Returning { vms: 3 }), "waits: 3 VMs whose snapshots are open go first"),
+            (waiting(&Waiting::FinalCycle { of: "db01".into() }), "stands still: the final cycle of db01 has the line"),
         ] {
             assert_eq!(sentence, expected);
         }

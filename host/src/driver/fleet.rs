@@ -5,21 +5,23 @@
 //!                     └─ dropped: everything it had is free
 //! ```
 //!
-//! What sources say of their datastores goes to the snapshot governor, whose verdicts are gates of admission.
+//! What sources say of their datastores goes to the snapshot governor, whose verdicts are gates of admission. Whose copies stand still for a
+//! final cycle is asked of admission after each change, and told by the reins of each VM.
 //!
 //! It knows nothing that outlives the process. A VM whose snapshot is open since before a restart joins as expected, and until it has asked
 //! nobody else enters, so that its snapshots and its disks find their room.
 
 mod holders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::model::{Fault, Placement, SnapshotToken, VmId};
-use crate::policy::admission::{Admission, Ask, Kind, LimitNo, Limits, Pace, Place, Standing, VmNo};
+use crate::pipeline::pace::{Holder, Order, Reins};
+use crate::policy::admission::{Admission, Ask, Kind, LimitNo, Limits, Place, Standing, VmNo};
 use crate::policy::governor::{CloseNow, Governed, Rules, Space, Unmerged, Verdict, too_old};
 use crate::policy::vm::{Seat, SeatNeed, Vm};
 use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
@@ -32,12 +34,21 @@ struct State {
     admission: Admission,
     rules: Rules,
     datastores: BTreeMap<LimitNo, Governed>,
-    /// By VM: who is to be told when it has a seat. None: known from the journal, and no task of it runs.
-    members: BTreeMap<VmNo, Arc<Notify>>,
+    /// None of a VM that is known from the journal, and no task of it runs.
+    members: BTreeMap<VmNo, Joined>,
+    /// Whose copies stand still for a final cycle.
+    still: BTreeSet<VmNo>,
     numbers: BTreeMap<VmId, VmNo>,
     snapshots: Holders,
     /// The newest moment that anybody named.
     now: Timestamp,
+}
+
+/// How a VM's task is reached.
+struct Joined {
+    /// It has a seat.
+    told: Arc<Notify>,
+    reins: Reins,
 }
 
 /// A VM's place at the broker. Whatever it holds is free when this is dropped.
@@ -72,6 +83,7 @@ impl Fleet {
             rules,
             datastores: BTreeMap::new(),
             members: BTreeMap::new(),
+            still: BTreeSet::new(),
             numbers: BTreeMap::new(),
             snapshots: Holders::default(),
             now: Timestamp::MIN,
@@ -114,11 +126,12 @@ impl Fleet {
         }
     }
 
-    pub fn join(self: &Arc<Fleet>, id: &VmId, name: &str, vm: &Vm) -> Member {
+    /// `reins`: those of the VM's copies, to hold them while a final cycle of another VM has the line.
+    pub fn join(self: &Arc<Fleet>, id: &VmId, name: &str, vm: &Vm, reins: Reins) -> Member {
         let mut state = self.state();
         let no = state.number(id, name);
         let told = Arc::new(Notify::new());
-        state.members.insert(no, told.clone());
+        state.members.insert(no, Joined { told: told.clone(), reins });
         if let Some(token) = vm.open_snapshot() {
             // Nobody has it before its owner was joined, unless the journal is two VMs'.
             let _ = state.snapshots.claim(&vm.source, token, id);
@@ -141,10 +154,13 @@ impl Fleet {
         self.state().snapshots.release(source, token);
     }
 
-    /// What a VM waits for, if it waits for a seat.
+    /// What a VM waits for, if it waits for a seat, or stands still with one.
     pub fn why(&self, id: &VmId) -> Option<Waiting> {
         let state = self.state();
         let vm = *state.numbers.get(id)?;
+        if state.still.contains(&vm) {
+            return Some(Waiting::FinalCycle { of: state.admission.final_ahead()?.to_owned() });
+        }
         let waiting = state.admission.why(vm)?;
         let verdict = state.datastores.get(&state.admission.waits_at(vm)?).map(|governed| governed.verdict(&state.rules));
         Some(match (waiting, verdict) {
@@ -175,14 +191,21 @@ impl State {
         self.now
     }
 
-    /// Changes something, and tells everybody who has a seat by it.
+    /// Changes something, and tells everybody who has a seat by it, and whoever stands still or goes on by it.
     fn change(&mut self, change: impl FnOnce(&mut Admission)) {
         change(&mut self.admission);
         for vm in self.admission.entered() {
-            if let Some(told) = self.members.get(&vm) {
-                told.notify_one();
+            if let Some(member) = self.members.get(&vm) {
+                member.told.notify_one();
             }
         }
+        let still = self.admission.standing_still(self.now);
+        for vm in self.still.symmetric_difference(&still) {
+            if let Some(member) = self.members.get(vm) {
+                member.reins.tell(Holder::Final, if still.contains(vm) { Order::Hold } else { Order::Go });
+            }
+        }
+        self.still = still;
     }
 
     /// Lets through at a datastore whom the governor lets through.
@@ -224,10 +247,6 @@ impl Member {
 
     pub fn waits(&self) -> bool {
         self.fleet.state().admission.waits(self.vm)
-    }
-
-    pub fn pace(&self) -> Pace {
-        self.fleet.state().admission.pace(self.vm)
     }
 
     /// Asks for a seat, or asks otherwise than before.
@@ -289,7 +308,9 @@ impl Drop for Member {
     fn drop(&mut self) {
         let mut state = self.fleet.state();
         let now = state.now;
-        state.members.remove(&self.vm);
+        if let Some(member) = state.members.remove(&self.vm) {
+            member.reins.tell(Holder::Final, Order::Go);
+        }
         state.change(|admission| admission.leave(self.vm, now));
     }
 }

@@ -169,7 +169,7 @@ impl VmTask {
         if ledger.state().wishes.repair != repair {
             ledger.record(vec![Fact::RepairChosen { repair }]).await?;
         }
-        let member = gateway.fleet.join(&id, &ledger.state().name, ledger.state());
+        let member = gateway.fleet.join(&id, &ledger.state().name, ledger.state(), gateway.pace.reins.clone());
         Ok(VmTask {
             gateway,
             id,
@@ -250,6 +250,8 @@ impl VmTask {
                 _ if self.is_under_way(&step) => {}
                 // It would end at once.
                 (Step::CopyDisk { .. }, _) if self.gateway.pace.reins.order() == pace::Order::End => {}
+                // It would only grow.
+                (Step::IntendSnapshot { .. }, _) if self.gateway.pace.reins.order() != pace::Order::Go => {}
                 (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
                 (_, Some(not_before)) if not_before > now => look_at(not_before),
                 _ => self.start(step),

@@ -244,9 +244,16 @@ async fn copy_rest(
                 published.take(publish(page, published.pages, log, folder).await?);
             }
             progress.done.store(bytes_before(job, reached), Ordering::Relaxed);
-            if ends || told.released().await == Order::End {
+            if ends {
                 return Ok(());
             }
+            // It may be long.
+            buffers.keep(0);
+            let resting = share.rest();
+            if told.released().await == Order::End {
+                return Ok(());
+            }
+            drop(resting);
             continue;
         }
         // Biased, so that the same input always takes the same way: first what is published, then what is stored, then what was read.

@@ -114,6 +114,12 @@ impl Share<'_> {
         &self.pace
     }
 
+    /// Until the answer is dropped, this copy holds nothing, and its part is the others'.
+    pub fn rest(&self) -> Resting<'_> {
+        self.copies.now.fetch_sub(1, Ordering::Relaxed);
+        Resting(self.copies)
+    }
+
     /// What this copy may hold now.
     pub fn limits(&self) -> CopyLimits {
         let copies = self.copies.now.load(Ordering::Relaxed);
@@ -124,6 +130,15 @@ impl Share<'_> {
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.copies.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A copy that stands still.
+pub struct Resting<'a>(&'a Copies);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -147,6 +162,10 @@ mod tests {
         let one = first.limits();
         let held = one.read_ahead + one.segment_bytes * (one.segments_at_once as u64 + 1);
         assert!(50 * held <= 256 * MIB && one.read_unit >= BLOCK && one.segment_bytes >= BLOCK, "{one:?}");
+        let resting: Vec<_> = others.iter().map(Share::rest).collect();
+        assert_eq!(first.limits(), all, "who stands still holds nothing");
+        drop(resting);
+        assert_eq!(first.limits(), one);
         others.clear();
         assert_eq!(first.limits(), all);
     }

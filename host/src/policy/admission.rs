@@ -18,6 +18,9 @@
 //!   limits that become free in turns could pass it by for ever. Everybody needs the appliance's disks, so there its place in the queue is
 //!   enough.
 //! - A datastore takes one VM that has more disks than its limit, when that VM is alone on it.
+//! - While a final cycle runs, or waits for a place, copies stand still, for the line is that one's. What holds a place that it waits for
+//!   goes on, because nothing else makes that place free. A final cycle that waits for longer than an hour holds nobody any more: what is
+//!   ahead of it may take days, and the others' snapshots grow meanwhile.
 //!
 //! Nothing is scanned: what becomes free is offered to its own queue, so a decision costs the logarithm of those who wait.
 
@@ -35,6 +38,8 @@ use pool::{Key, Pool, Rank};
 
 /// A wish of lower rank that is so late is moved up.
 pub const OVERDUE: SignedDuration = SignedDuration::from_hours(12);
+/// For so long others stand still for a final cycle that waits. One that has a seat holds them for as long as it has it: its source is off.
+pub const HELD_FOR_WAITING: SignedDuration = SignedDuration::from_hours(1);
 
 /// What one appliance does at one time. The reasons stand beside the defaults in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,14 +105,6 @@ pub struct Ask {
     pub place: Arc<Place>,
 }
 
-/// How a VM's running copies go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    Full,
-    /// At the next segment it stands still: a final cycle is there, and the line is for that one.
-    Parked,
-}
-
 #[derive(Debug)]
 struct Vm {
     name: String,
@@ -129,6 +126,8 @@ struct Seat {
 #[derive(Debug)]
 struct Wait {
     ask: Ask,
+    /// Since when it wishes for a cycle of this kind. The ask may be older, from when it was a delta that was due.
+    wished_at: Timestamp,
     key: Key,
     at: LimitNo,
 }
@@ -277,12 +276,13 @@ impl Admission {
         let before = self.unqueue(vm);
         let since = before.as_ref().map_or(ask.since, |wait| wait.ask.since.min(ask.since));
         let ask = Ask { since, ..ask };
+        let wished_at = before.as_ref().filter(|wait| wait.ask.kind == ask.kind).map_or(now, |wait| wait.wished_at);
         if ask.standing != Standing::New {
             self.replicates(vm);
         }
         let open = (ask.standing == Standing::SnapshotOpen).then(|| ask.place.clone());
         self.set_snapshots(vm, open);
-        self.wait(vm, ask, now);
+        self.wait(vm, ask, wished_at, now);
         if let Some(wait) = before {
             self.settle(wait.at);
         }
@@ -303,6 +303,7 @@ impl Admission {
         self.stop_waiting(vm);
         self.give_disks_back(vm, 0);
         self.stand_up(vm);
+        self.returned(vm);
         self.keep_for_strongest();
     }
 
@@ -364,22 +365,32 @@ impl Admission {
         self.vms[vm.0 as usize].wait.as_ref().map(|wait| wait.at)
     }
 
-    /// Whether a final cycle, running or waiting, wants this VM's copies to stand still. What holds a place that a final cycle waits for goes
-    /// on, because nothing else makes that place free.
-    pub fn pace(&self, vm: VmNo) -> Pace {
-        let Some(seat) = &self.vms[vm.0 as usize].seat else { return Pace::Full };
-        let mut waiting = self.waiting_finals().peekable();
-        let nobody = self.finals == 0 && waiting.peek().is_none();
-        let awaited = |at: LimitNo| at == DISKS || amount_at(&seat.place, at, 1) > 0;
-        match seat.kind == Kind::Final || nobody || waiting.any(awaited) {
-            true => Pace::Full,
-            false => Pace::Parked,
+    /// Whose copies stand still just now: of all that have a seat, those that a final cycle, running or waiting, does not need to go on.
+    pub fn standing_still(&self, now: Timestamp) -> BTreeSet<VmNo> {
+        let awaited: BTreeSet<LimitNo> = self.waiting_finals(now).collect();
+        if self.finals == 0 && awaited.is_empty() {
+            return BTreeSet::new();
         }
+        let goes_on = |seat: &Seat| {
+            let holds = |at: &LimitNo| *at == DISKS || amount_at(&seat.place, *at, 1) > 0;
+            seat.kind == Kind::Final || awaited.iter().any(holds)
+        };
+        let seats = (0..).zip(&self.vms).filter_map(|(no, vm)| Some((VmNo(no), vm.seat.as_ref()?)));
+        seats.filter(|(_, seat)| !goes_on(seat)).map(|(vm, _)| vm).collect()
     }
 
-    fn waiting_finals(&self) -> impl Iterator<Item = LimitNo> {
+    /// The VM whose final cycle has the line, or is about to have it.
+    pub fn final_ahead(&self) -> Option<&str> {
+        let running = self.vms.iter().find(|vm| vm.seat.as_ref().is_some_and(|seat| seat.kind == Kind::Final));
+        let waiting = || self.vms.iter().find(|vm| vm.wait.as_ref().is_some_and(|wait| wait.ask.kind == Kind::Final));
+        running.or_else(waiting).map(|vm| vm.name.as_str())
+    }
+
+    /// The limits at which final cycles wait that hold others back.
+    fn waiting_finals(&self, now: Timestamp) -> impl Iterator<Item = LimitNo> {
         let finals = self.contending.iter().skip_while(|key| key.rank < Rank::Final).take_while(|key| key.rank == Rank::Final);
-        finals.filter_map(|key| Some(self.vms[key.vm.0 as usize].wait.as_ref()?.at))
+        let waits = finals.filter_map(|key| self.vms[key.vm.0 as usize].wait.as_ref());
+        waits.filter(move |wait| now.duration_since(wait.wished_at) < HELD_FOR_WAITING).map(|wait| wait.at)
     }
 
     // ---- queues ----
@@ -392,7 +403,7 @@ impl Admission {
         &mut self.pools[no.0 as usize]
     }
 
-    fn wait(&mut self, vm: VmNo, ask: Ask, now: Timestamp) {
+    fn wait(&mut self, vm: VmNo, ask: Ask, wished_at: Timestamp, now: Timestamp) {
         let late = late_at(&ask) <= now;
         let rank = match (ask.standing, ask.kind) {
             (Standing::SnapshotOpen, _) => Rank::Open,
@@ -402,7 +413,7 @@ impl Admission {
         };
         let new = ask.standing == Standing::New && !late;
         let key = Key { rank, new, since: ask.since, vm };
-        self.vms[vm.0 as usize].wait = Some(Wait { ask, key, at: RETURNING });
+        self.vms[vm.0 as usize].wait = Some(Wait { ask, wished_at, key, at: RETURNING });
         self.advance(vm);
     }
 
@@ -411,7 +422,7 @@ impl Admission {
         while let Some((at, vm)) = self.late.first().copied().filter(|(at, _)| *at <= now) {
             self.late.remove(&(at, vm));
             if let Some(wait) = self.unqueue(vm) {
-                self.wait(vm, wait.ask, now);
+                self.wait(vm, wait.ask, wait.wished_at, now);
                 self.settle(wait.at);
             }
         }

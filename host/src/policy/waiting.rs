@@ -13,6 +13,8 @@ pub enum Waiting {
     Datastore { name: String, tight: Tight, takes: Takes },
     /// Snapshots of other VMs are open since before the agent was started; those go first.
     Returning { vms: u32 },
+    /// Its copies stand still, because the final cycle of this VM has the line.
+    FinalCycle { of: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,11 @@ fn wish(kind: Kind) -> Wish {
 }
 
 fn join(fleet: &Arc<Fleet>, name: &str) -> Member {
-    fleet.join(&name.into(), name, &Vm::default())
+    with_reins(fleet, name, &Reins::default())
+}
+
+fn with_reins(fleet: &Arc<Fleet>, name: &str, reins: &Reins) -> Member {
+    fleet.join(&name.into(), name, &Vm::default(), reins.clone())
 }
 
 fn told(member: &Member) -> bool {
@@ -130,4 +134,31 @@ fn where_a_snapshot_is_not_closed_others_go_one_by_one() {
     assert_eq!([&first, &second].map(|member| member.waits()), [false, true]);
     stuck.unmerged("vc", &located(1), Unmerged::No);
     assert!(!second.waits());
+}
+
+#[test]
+fn copies_stand_still_while_a_final_cycle_of_another_vm_has_a_seat_or_waits_for_one() {
+    let fleet = fleet(Limits { disks: 9, ..Limits::default() });
+    let reins = [Reins::default(), Reins::default(), Reins::default()];
+    let [copies, elsewhere, last] = [0, 1, 2].map(|number| with_reins(&fleet, ["copies", "elsewhere", "last"][number], &reins[number]));
+    let orders = || reins.each_ref().map(Reins::order);
+    let on = |host: &str, disks| {
+        let located = located(disks);
+        Located { placement: Placement { host: host.to_owned(), ..located.placement }, ..located }
+    };
+    copies.ask("vc", &on("esx-1", 8), wish(Kind::Initial), NOW);
+    elsewhere.ask("vc", &on("esx-2", 1), wish(Kind::Initial), NOW);
+    assert_eq!(orders(), [Order::Go; 3]);
+    // All nine places of the appliance are taken: whatever frees one goes on.
+    last.ask("vc", &on("esx-3", 1), wish(Kind::Final), NOW);
+    assert!(last.waits() && orders() == [Order::Go; 3]);
+    copies.keep(SeatNeed::Seat { disks_left: Some(7) }, NOW);
+    assert_eq!((last.seat(), orders()), (Seat::Held { disks: 1 }, [Order::Hold, Order::Hold, Order::Go]));
+    assert_eq!(reins[0].holders(), [Holder::Final]);
+    assert_eq!(fleet.why(&"copies".into()), Some(Waiting::FinalCycle { of: "last".to_owned() }));
+    // Whose task ends is held by nobody.
+    drop(copies);
+    assert_eq!(orders(), [Order::Go, Order::Hold, Order::Go]);
+    last.keep(SeatNeed::Snapshots, NOW);
+    assert_eq!(orders(), [Order::Go; 3]);
 }

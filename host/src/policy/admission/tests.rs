@@ -276,17 +276,34 @@ fn a_datastore_may_take_one_vm_at_a_time_or_none() {
 #[test]
 fn while_a_final_cycle_runs_or_waits_everything_else_stands_still_but_what_it_waits_for() {
     let mut site = Site::new(wide());
-    let [a, b, fin] = ["a", "b", "final"].map(|name| site.vm(name));
+    let [a, b, _] = ["a", "b", "final"].map(|name| site.vm(name));
     site.replicating("a", Kind::Delta, 0, 8, "esx-1", "ds");
     site.replicating("b", Kind::Initial, 0, 8, "esx-2", "ds");
-    let paces = |site: &Site| [a, b, fin].map(|vm| site.admission.pace(vm));
-    assert_eq!(paces(&site), [Pace::Full; 3]);
+    let still = |site: &Site, now| site.admission.standing_still(now).into_iter().collect::<Vec<_>>();
+    assert_eq!(still(&site, START), []);
     site.replicating("final", Kind::Final, 1, 1, "esx-1", "ds");
     assert_eq!(site.waits("final").0, "esx-1");
-    assert_eq!(paces(&site), [Pace::Full, Pace::Parked, Pace::Full]);
+    assert_eq!(still(&site, START), [b]);
     site.admission.disks_left(a, 7, START);
     assert_eq!(site.entered(), ["a", "b", "final"]);
-    assert_eq!(paces(&site), [Pace::Parked, Pace::Parked, Pace::Full]);
+    assert_eq!(still(&site, START), [a, b]);
+    assert_eq!(still(&site, START + OVERDUE), [a, b], "its source is off");
     site.ends("final");
-    assert_eq!(paces(&site), [Pace::Full; 3]);
+    assert_eq!(still(&site, START), []);
+}
+
+#[test]
+fn a_final_cycle_that_waits_for_long_holds_nobody_any_more() {
+    let mut site = Site::new(wide());
+    let b = site.vm("b");
+    site.replicating("a", Kind::Initial, 0, 8, "esx-1", "ds");
+    site.replicating("b", Kind::Initial, 0, 8, "esx-2", "ds");
+    // What it was before was due long ago.
+    site.replicating("final", Kind::Delta, 0, 1, "esx-1", "ds");
+    site.replicating("final", Kind::Final, 0, 1, "esx-1", "ds");
+    let still = |site: &Site, minutes| site.admission.standing_still(START + SignedDuration::from_mins(minutes)).contains(&b);
+    assert_eq!([0, 59, 60, 600].map(|minutes| still(&site, minutes)), [true, true, false, false]);
+    // Asking again is not waiting anew.
+    site.replicating("final", Kind::Final, 90, 1, "esx-1", "ds");
+    assert!(!still(&site, 90));
 }
