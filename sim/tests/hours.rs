@@ -5,18 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::civil::time;
+use jiff::civil::{Weekday, time};
 use jiff::{SignedDuration, Timestamp};
 use sim::by_hand::{CELL, MIB};
-use sim::scenario::Scene;
+use sim::scenario::{Plan, Scene};
 use sim::world::World;
 use transload::clock::Clock;
+use transload::driver::fleet::{Fleet, Located, Wish};
 use transload::driver::hours::Hours;
 use transload::driver::throttle::Lines;
 use transload::log::meter::Way;
 use transload::pipeline::pace::{Pace, Reins};
+use transload::policy::admission::{Kind, Limits, Standing};
 use transload::policy::calendar::{Blackout, Calendar, Days, Direction, Length, Limit, OnEnter, Whose, Window, zone};
+use transload::policy::governor::Rules;
 use transload::policy::throttle::{Node, Rate};
+use transload::policy::vm::{Seat, SeatNeed, Vm};
 
 /// Tokio's paused clock, with hands that can be moved.
 struct Hands {
@@ -131,4 +135,126 @@ async fn a_copy_takes_what_its_bytes_take_at_the_rate_of_the_hour() {
         assert!(lines.flow(Way::Read) > 0);
         scene.sound().await;
     }
+}
+
+const BLOCKS: u64 = 24;
+
+/// A first copy that takes some time, because each put of the store does.
+fn first_copy() -> Scene {
+    let scene = Scene::new(&Plan { paced: true, ..Plan::calm(vec![BLOCKS * MIB], 0) });
+    (0..BLOCKS).for_each(|block| scene.write(&scene.disk(0), block * MIB + 3 * CELL, 2 * CELL));
+    scene
+}
+
+/// Its agent is started at such a moment that the copy is in its middle when a window opens that parks.
+async fn before(window: Window, opens: &str) -> (Scene, Arc<Hands>) {
+    let (mut scene, undisturbed) = (first_copy(), first_copy());
+    let began = tokio::time::Instant::now();
+    let middle = async {
+        while undisturbed.sink.keys("vm/").iter().filter(|key| key.contains("/page-")).count() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = middle => {}
+        result = undisturbed.live(|_| false) => panic!("{result:?}"),
+    }
+    let (ahead, clock) = (began.elapsed(), Hands::at(opens));
+    *clock.at.lock().unwrap() -= SignedDuration::try_from(ahead).unwrap();
+    let calendar = Calendar { blackouts: vec![Blackout { window, on_enter: OnEnter::Park }], limits: Vec::new() };
+    (scene.clock, scene.hours) = (clock.clone(), Arc::new(Hours::new(calendar)));
+    (scene, clock)
+}
+
+/// A life that lasts so long and ends as a kill does, or with the first recovery point.
+async fn live_for(scene: &Scene, hours: f64) {
+    tokio::select! {
+        biased;
+        result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
+        () = tokio::time::sleep(Duration::from_secs_f64(hours * 3600.0)) => {}
+    }
+}
+
+/// How much was read, of a copy that is in its middle and has its snapshot open.
+fn in_its_middle(scene: &Scene) -> u64 {
+    let read = scene.source.bytes_read();
+    assert!(0 < read && read < BLOCKS * MIB && scene.source.open_snapshots() == 1, "{read} bytes, {}", scene.world.trace().join("\n"));
+    read
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_copy_stands_still_in_a_window_that_parks_and_goes_on_where_it_stands() {
+    let (scene, clock) = before(nightly("UTC", 22, 6), "2026-12-01T22:00:00Z").await;
+    let look = async {
+        let mut seen = Vec::new();
+        for hours in [0.1, 1.0, 6.85] {
+            tokio::time::sleep(Duration::from_secs_f64(hours * 3600.0)).await;
+            seen.push(in_its_middle(&scene));
+        }
+        assert!(seen[0] == seen[1] && seen[1] == seen[2], "{seen:?}");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = look => {}
+        () = live_for(&scene, 24.0) => {}
+    }
+    let took = clock.monotonic().as_secs();
+    assert!((8 * 3600..8 * 3600 + 120).contains(&took), "it went on when the window was over, and took {took} s");
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_killed_in_a_window_that_parks_stands_still_again_and_holds_no_place() {
+    let (mut scene, _) = before(nightly("UTC", 22, 6), "2026-12-01T22:00:00Z").await;
+    live_for(&scene, 1.0).await;
+    let read = in_its_middle(&scene);
+    // Another VM, whose final cycle was begun in spite of the window, has the only place while this one stands still.
+    let fleet = Fleet::new(Limits { disks: 1, ..Limits::default() }, Rules::default());
+    scene.fleet = Some(fleet.clone());
+    let look = async {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let other = fleet.join(&"other".into(), "other", &Vm::default(), Reins::default());
+        let now = scene.clock.now();
+        let wish = Wish { kind: Kind::Final, standing: Standing::Replicating, since: now, disks_left: Some(1) };
+        other.ask("sim", &Located::default(), wish, now);
+        assert_eq!(other.seat(), Seat::Held { disks: 1 });
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        other.keep(SeatNeed::Nothing, scene.clock.now());
+        assert_eq!(in_its_middle(&scene), read);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = look => {}
+        () = live_for(&scene, 24.0) => {}
+    }
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_longer_than_a_snapshot_may_be_open_loses_the_snapshot_and_nothing_that_was_read() {
+    let long = Window::new(
+        Days::NONE.with(Weekday::Tuesday),
+        time(0, 0, 0, 0),
+        Length::For(SignedDuration::from_hours(100)),
+        zone("UTC").unwrap(),
+    );
+    let (scene, clock) = before(long, "2026-12-01T00:00:00Z").await;
+    let look = async {
+        for (hours, open) in [(71, 1), (3, 0), (25, 0)] {
+            tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
+            assert_eq!(scene.source.open_snapshots(), open);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = look => {}
+        () = live_for(&scene, 200.0) => {}
+    }
+    let took = clock.monotonic().as_secs();
+    assert!((100 * 3600..100 * 3600 + 120).contains(&took), "{took} s");
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
 }

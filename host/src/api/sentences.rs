@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::model::{Fault, FaultKind};
 use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
 
 use super::command::Refusal;
+use super::pace;
 use super::status::Missing;
 
 /// For a command that was refused or failed. None of the commands changes a replica.
@@ -53,10 +56,12 @@ pub fn missing(message: String) -> Missing {
 }
 
 /// Why a VM does nothing just now. Who waits behind another one is told whom.
-pub fn waiting(waiting: &Waiting) -> String {
+pub fn waiting(waiting: &Waiting, now: Timestamp) -> String {
     let shortage = match waiting {
         Waiting::Returning { vms: 0 } => return "waits: the agent has just started and finds its VMs first".to_owned(),
         Waiting::Returning { vms } => return format!("waits: {vms} VMs whose snapshots are open go first"),
+        Waiting::Blackout(closed) => return format!("waits: {}", pace::blackout(closed, now)),
+        Waiting::Parked(closed) => return format!("stands still: {}", pace::blackout(closed, now)),
         Waiting::FinalCycle { of } => return format!("stands still: the final cycle of {of} has the line"),
         Waiting::Datastore { name, tight, takes } => {
             let takes = match takes {
@@ -199,15 +204,26 @@ pub fn next(fault: &Fault) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::calendar::{Closed, OnEnter};
     use crate::policy::governor::Tight;
 
     #[test]
     fn a_vm_that_waits_names_the_limit_and_who_goes_first() {
+        let waiting = |why: &Waiting| waiting(why, "2026-11-30T09:00:00Z".parse().unwrap());
         let limit = |limit, in_use, max, wanted, behind: Option<&str>| {
             waiting(&Waiting::Limit(Shortage { limit, in_use, max, wanted, behind: behind.map(str::to_owned) }))
         };
         let host = || Limit::Host { source: "vc1".into(), name: "esx-07".into() };
         let store = Limit::Datastore { source: "vc1".into(), id: "datastore-1".into(), name: "fast".into() };
+        let closed = || Closed {
+            rule: "Monday 07:00 for 7 h".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            on_enter: OnEnter::Park,
+            until: "2026-11-30T13:00:00Z".parse().ok(),
+        };
+        let window = "blackout until Monday 14:00 Europe/Berlin (rule: Monday 07:00 for 7 h)";
+        assert_eq!(waiting(&Waiting::Blackout(closed())), format!("waits: {window}"));
+        assert_eq!(waiting(&Waiting::Parked(closed())), format!("stands still: {window}"));
         for (sentence, expected) in [
             (limit(host(), 8, Some(8), 1, None), "waits: host esx-07 has 8 of 8 disks"),
             (limit(host(), 6, Some(8), 4, None), "waits: host esx-07 has 6 of 8 disks, and this VM needs 4"),

@@ -16,7 +16,7 @@ use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Repair, Stage
 use crate::policy::waiting::Waiting;
 
 use super::outlook::{self, ForecastReport};
-use super::pace::{self, PaceStatus};
+use super::pace::PaceStatus;
 use super::sentences::{self, Follows, Kept};
 use super::tracking::{self, SourceTracking, TrackingStatus};
 
@@ -164,6 +164,7 @@ pub fn vm_status(
     now: Timestamp,
 ) -> VmStatus {
     let vm = &view.vm;
+    let waiting = waiting.or_else(|| in_window(view, interval, now));
     let point = vm.point.as_ref().map(|point| PointStatus {
         cycle: point.commit.cycle,
         hash: point.commit.hash,
@@ -183,7 +184,7 @@ pub fn vm_status(
         id: id.clone(),
         name: vm.name.clone(),
         source: vm.source.clone(),
-        state: waiting.as_ref().map_or_else(|| state(view, interval, now), sentences::waiting),
+        state: waiting.as_ref().map_or_else(|| state(view, interval, now), |waiting| sentences::waiting(waiting, now)),
         waiting,
         replication: replication(view),
         migration: shown::migration(vm),
@@ -197,6 +198,12 @@ pub fn vm_status(
         forecast: vm.point.as_ref().filter(|point| !point.last).map(|_| outlook::forecast(vm, now)),
         history: vm.history.clone(),
     }
+}
+
+/// What a window of the calendar keeps it from. Of a VM between two cycles what it does, or what is in its way, comes first.
+fn in_window(view: &VmView, interval: Interval, now: Timestamp) -> Option<Waiting> {
+    let waiting = view.vm.waits_in(view.blackout.as_ref()?, interval, now)?;
+    (view.vm.cycle.is_some() || view.steps.is_empty() && view.trouble.is_none()).then_some(waiting)
 }
 
 fn replication(view: &VmView) -> Replication {
@@ -292,9 +299,6 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     }
     if view.trouble.is_some() {
         return "waits: something is in the way".to_owned();
-    }
-    if let Some(closed) = view.blackout.as_ref().filter(|_| view.vm.wants_a_cycle(interval, now)) {
-        return format!("waits: {}", pace::blackout(closed, now));
     }
     match view.vm.due(interval) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),

@@ -62,9 +62,6 @@ struct When {
     zone: Option<String>,
 }
 
-const NO_PARKING: &str =
-    "on-enter = \"park\" is not carried out by this version: what runs when a window opens goes on to its end. Write \"finish\"";
-
 /// Slower than this, one object takes minutes and requests run into their time limits.
 const RATE_MIN: PerSecond = PerSecond(125_000);
 
@@ -90,10 +87,6 @@ pub(crate) fn calendar(all: CalendarText, blackouts: Vec<BlackoutText>, throttle
             Err(why) => wrong.push(format!("[[throttle]] {number}: {why}")),
             Ok(limits) => found.limits.extend(limits),
         }
-    }
-    // What would be accepted and not done is worse than what is refused.
-    if found.blackouts.iter().any(|blackout| blackout.on_enter == OnEnter::Park) {
-        wrong.push(NO_PARKING.to_owned());
     }
     if let (Some(zone), true) = (&all.zone, calendar::zone(all.zone.as_deref().unwrap_or_default()).is_none()) {
         wrong.push(format!("[calendar] {zone:?} is no time zone such as \"Europe/Berlin\""));
@@ -227,25 +220,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_carried_out_is_refused() {
-        let text = "[calendar]\nzone = \"UTC\"\nblackout = \"Monday;7:00;7h\"\non-enter = \"park\"\n";
-        assert_eq!(read(text).unwrap_err(), [NO_PARKING]);
-    }
-
-    #[test]
     fn both_forms_of_a_window_are_read() {
         let found = read(
             r#"
             [calendar]
             zone = "Europe/Berlin"
             blackout = "Monday;7:00;7h | Tuesday;8:00;1d7h"
-            on-enter = "finish"
+            on-enter = "park"
             [[blackout]]
             days = ["Friday-Monday", "wed"]
             from = "22:00"
             until = "06:00"
             zone = "Asia/Shanghai"
             on-enter = "finish"
+            [[blackout]]
+            from = "12:00"
+            for = "1 h"
             [[throttle]]
             send = "100 Mbit/s"
             days = ["Monday-Friday"]
@@ -262,9 +252,10 @@ mod tests {
         assert_eq!(
             said,
             [
-                "Monday 07:00 for 7 h Europe/Berlin Finish",
-                "Tuesday 08:00 for 1 d 7 h Europe/Berlin Finish",
+                "Monday 07:00 for 7 h Europe/Berlin Park",
+                "Tuesday 08:00 for 1 d 7 h Europe/Berlin Park",
                 "Monday, Wednesday, Friday, Saturday, Sunday 22:00 until 06:00 Asia/Shanghai Finish",
+                "every day 12:00 for 1 h Europe/Berlin Park",
             ]
         );
         let [day, host] = &found.limits[..] else { panic!("{:?}", found.limits) };

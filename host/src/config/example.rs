@@ -98,7 +98,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # [calendar]
 # zone = "Europe/Berlin"
 # blackout = "Monday;7:00;7h | Tuesday;8:00;1d7h"   # as Azure Migrate writes them
-# on-enter = "finish"         # what a cycle does that runs when a window opens: goes on
+# on-enter = "finish"         # what a cycle does that runs when a window opens: goes on. "park": its copies stand still until it is over
 
 # [[blackout]]
 # days = ["Monday-Friday"]    # left out: every day

@@ -20,14 +20,14 @@ use crate::log::store::Log;
 use crate::model::{DiskId, Fault, Finding, Quiesce, VmId, VmRef};
 use crate::pipeline::copy::Progress;
 use crate::pipeline::limits::Copies;
-use crate::pipeline::pace::{self, Pace};
+use crate::pipeline::pace::{self, Holder, Pace};
 use crate::pipeline::source::Source;
 use crate::policy::admission::{Kind, Standing};
 use crate::policy::calendar::Closed;
 use crate::policy::interval::Interval;
 use crate::policy::reaction::{Patience, Reaction, react};
 use crate::policy::vm::command::{Verdict, judge};
-use crate::policy::vm::{Conditions, Fact, Repair, Session, Step, Vm};
+use crate::policy::vm::{Conditions, Fact, Repair, Seat, Session, Step, Vm};
 use crate::waypoint;
 
 use super::fleet::{Fleet, Located, Member};
@@ -232,8 +232,16 @@ impl VmTask {
         let now = self.gateway.clock.now();
         let mut wake: Option<Timestamp> = None;
         let mut look_at = |moment: Timestamp| wake = Some(wake.map_or(moment, |wake| wake.min(moment)));
-        let blackout = self.gateway.hours.at(now).blackout.clone();
-        let (session, interval, seat) = (self.session, self.gateway.settings.interval, self.member.seat());
+        let hours = self.gateway.hours.at(now);
+        let stands_still = hours.blackout.as_ref().is_some_and(|closed| self.ledger.state().stands_still_in(closed));
+        let order = if stands_still { pace::Order::End } else { pace::Order::Go };
+        self.gateway.pace.reins.tell(Holder::Blackout, order);
+        // What runs is brought to its end. After that the seat is for others, and the snapshot stays open.
+        let seat = if stands_still && self.under_way.is_empty() { Seat::None } else { self.member.seat() };
+        if let (Some(change), true) = (hours.next_change, self.ledger.state().cycle.is_some() && !self.session.leaving) {
+            look_at(change);
+        }
+        let (session, interval, blackout) = (self.session, self.gateway.settings.interval, hours.blackout.clone());
         let conditions = Conditions { session, interval, seat, blackout };
         let mut steps = self.ledger.state().next_steps(now, &conditions);
         if let Some(until) = self.begins_again_at(now)

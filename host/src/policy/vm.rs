@@ -12,8 +12,8 @@
 //! twice; each has an identity that the outside recognises (a tag, a key, a cycle number).
 //!
 //! What is recorded stands in `facts.rs`, the course of a cycle that is under way in `cycle.rs`. What a person may ask is judged in
-//! `command.rs`; whether cycles go on at all is in `course.rs`, what else is wanted of them in `wishes.rs`, tests and moves in
-//! `migration.rs`, and what of all that is shown in `shown.rs`. Here stands what outlives a cycle: when one is due, what it starts from, and
+//! `command.rs`; whether cycles go on at all is in `course.rs`, what windows of the calendar mean for them in `window.rs`, what else is wanted
+//! of them in `wishes.rs`, tests and moves in `migration.rs`, and what of all that is shown in `shown.rs`. Here stands what outlives a cycle: when one is due, what it starts from, and
 //! what its end means for the next.
 
 pub mod command;
@@ -23,6 +23,7 @@ mod facts;
 mod migration;
 mod seat;
 pub mod shown;
+mod window;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -142,7 +143,7 @@ pub struct Conditions {
     pub interval: Interval,
     /// What the fleet gave this VM to run a cycle with.
     pub seat: Seat,
-    /// A window of the calendar holds: nothing begins.
+    /// A window of the calendar holds: nothing begins, and what runs may have to stand still.
     pub blackout: Option<Closed>,
 }
 
@@ -245,7 +246,13 @@ impl Vm {
         match &self.cycle {
             None => self.when_idle(now, conditions),
             Some(cycle) => match self.hold(cycle, conditions.session) {
-                Hold::GoesOn => cycle.next_steps(now, conditions.session, conditions.seat),
+                Hold::GoesOn => {
+                    let steps = cycle.next_steps(now, conditions.session, conditions.seat);
+                    match &conditions.blackout {
+                        Some(closed) => self.in_window(cycle, closed, steps),
+                        None => steps,
+                    }
+                }
                 Hold::Park => vec![Step::Park],
                 Hold::Waits => vec![Step::Wait { until: None }],
             },

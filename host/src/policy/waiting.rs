@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::Closed;
 use super::governor::Tight;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,10 @@ pub enum Waiting {
     Returning { vms: u32 },
     /// Its copies stand still, because the final cycle of this VM has the line.
     FinalCycle { of: String },
+    /// A window of the calendar holds, and no cycle begins in it.
+    Blackout(Closed),
+    /// A window of the calendar holds, and the cycle that runs stands still in it.
+    Parked(Closed),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

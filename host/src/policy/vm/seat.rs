@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   idle ─▶ due: asks ─▶ seat ─▶ begins … opens ─▶ copies: a place for each disk that is left ─▶ closed: nothing
-//!                                   └─▶ attempt failed: its snapshots count until they are closed ─▶ asks again
+//!                                   ├─▶ attempt failed: its snapshots count until they are closed ─▶ asks again
+//!                                   └─▶ stands still for a window: its snapshots count ─▶ asks again
 //! ```
 //!
 //! The seat itself is of this process and never recorded: after a restart the state says what to ask for.
@@ -61,6 +62,7 @@ impl Vm {
                 SeatNeed::Nothing
             }
             Stage::PoweringOff { .. } | Stage::NeedsSnapshot { .. } => SeatNeed::Seat { disks_left: None },
+            Stage::Open { .. } if steps.iter().any(|step| matches!(step, Step::Wait { .. })) => SeatNeed::Snapshots,
             Stage::Opening { .. } | Stage::Open { disks: None, .. } => SeatNeed::Seat { disks_left: None },
             Stage::Open { disks: Some(disks), .. } => SeatNeed::Seat { disks_left: Some(disks.not_copied().count()) },
             Stage::Abandoning { .. } if open => SeatNeed::Snapshots,

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use crate::model::commit::{Layer, Sha};
 use crate::model::{DiskSize, SnapshotDisk};
 use crate::policy::admission::{Kind, Standing};
+use crate::policy::calendar::OnEnter;
 use crate::policy::distrust::Compared;
 use crate::policy::mode::PointDisk;
 use crate::policy::reaction::{Failing, Patience, Reaction, react};
@@ -270,6 +271,11 @@ proptest! {
             prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));
             let seatless = vm.next_steps(now, &Conditions { seat: Seat::None, ..conditions(session) });
             prop_assert!(!seatless.is_empty() && !seatless.iter().any(needs_seat), "{:?}", seatless);
+            for on_enter in [OnEnter::Finish, OnEnter::Park] {
+                let shut = Conditions { blackout: Some(closed(on_enter)), ..conditions(session) };
+                let seatless = Conditions { seat: Seat::None, ..shut.clone() };
+                prop_assert!(!vm.next_steps(now, &shut).is_empty() && !vm.next_steps(now, &seatless).is_empty());
+            }
             let step = &steps[usize::from(choice) % steps.len()];
             let fact = match (choice, step) {
                 (7, Step::AwaitReceipt { .. }) => {
@@ -306,11 +312,15 @@ proptest! {
     }
 }
 
+pub(super) fn closed(on_enter: OnEnter) -> Closed {
+    let until = START.checked_add(Duration::from_secs(7 * 3600)).ok();
+    Closed { rule: "Monday 07:00 for 7 h".to_owned(), zone: "Europe/Berlin".to_owned(), on_enter, until }
+}
+
 #[test]
 fn nothing_begins_in_a_blackout_and_what_has_begun_goes_on() {
-    use crate::policy::calendar::{Closed, OnEnter};
-    let until = START.checked_add(Duration::from_secs(7 * 3600)).ok();
-    let closed = Closed { rule: "Monday 07:00 for 7 h".to_owned(), zone: "Europe/Berlin".to_owned(), on_enter: OnEnter::Finish, until };
+    let closed = closed(OnEnter::Finish);
+    let until = closed.until;
     let session = Session { owner_checked: true, swept: true, ..Session::default() };
     let (open, shut) = (conditions(session), Conditions { blackout: Some(closed), ..conditions(session) });
     let mut vm = Vm::default();
@@ -322,4 +332,44 @@ fn nothing_begins_in_a_blackout_and_what_has_begun_goes_on() {
     }
     vm.apply(Fact::CycleBegan { cycle: CycleNumber(1), urgency: Urgency::Scheduled, at: START }).unwrap();
     assert_eq!(vm.next_steps(START, &shut), vm.next_steps(START, &open));
+}
+
+/// Each stage of a cycle in a window that parks: with the seat that it has until its copies have ended, and without it, as after a restart.
+#[test]
+fn in_a_window_that_parks_what_is_read_is_published_and_then_waits_with_its_snapshot_open() {
+    let window = closed(OnEnter::Park);
+    let wait = [Step::Wait { until: window.until }];
+    let open = conditions(READY);
+    let with = |seat| Conditions { blackout: Some(window.clone()), seat, ..conditions(READY) };
+    let mut vm = Vm::default();
+    let mut seen = Vec::new();
+    for fact in in_order() {
+        vm.apply(fact).unwrap();
+        let Some(cycle) = &vm.cycle else { continue };
+        let (seated, seatless) = (vm.next_steps(START, &with(open.seat)), vm.next_steps(START, &with(Seat::None)));
+        assert_eq!(seated, vm.next_steps(START, &open), "with its seat it goes on: {:?}", cycle.stage);
+        let needed = vm.seat_need(&seatless);
+        match (&cycle.stage, vm.disks_left()) {
+            (Stage::NeedsSnapshot { .. }, _) => assert_eq!((&seatless[..], needed), (&wait[..], SeatNeed::Nothing)),
+            (Stage::Opening { .. }, _) => assert_eq!(seatless, [Step::Park], "nobody would look after what may be open"),
+            (Stage::Open { .. }, Some(0)) => assert!(matches!(seatless[..], [Step::CloseSnapshot { .. }]), "a complete copy is closed"),
+            (Stage::Open { .. }, _) => assert_eq!((&seatless[..], needed), (&wait[..], SeatNeed::Snapshots)),
+            _ => assert_eq!(seatless, seated, "what is complete is committed"),
+        }
+        seen.push(vm.stands_still_in(&window));
+    }
+    assert!(seen.contains(&true) && seen.contains(&false));
+}
+
+#[test]
+fn a_final_cycle_goes_on_whatever_window_opens() {
+    let (mut vm, window) = (Vm::default(), closed(OnEnter::Park));
+    in_order().into_iter().for_each(|fact| vm.apply(fact).unwrap());
+    vm.apply(Fact::CycleBegan { cycle: CycleNumber(vm.next_cycle), urgency: Urgency::Final, at: START }).unwrap();
+    let shut = Conditions { blackout: Some(window.clone()), seat: Seat::None, ..conditions(READY) };
+    for fact in [Fact::PoweredOff, Fact::SnapshotIntended { attempt: Attempt::FIRST, tag: "t".to_owned(), at: START }] {
+        assert_eq!((vm.next_steps(START, &shut), vm.stands_still_in(&window)), (vec![Step::TakeSeat], false));
+        vm.apply(fact).unwrap();
+    }
+    assert_eq!(vm.next_steps(START, &shut), [Step::TakeSeat]);
 }
