@@ -114,7 +114,7 @@ impl AgentDesk {
                 Reply::Accepted { message: format!("nothing is done; this would follow. {}", verdicts::accepted(name, &before, &command)) }
             }
             (Judged::Ignored(already), _) => Reply::Ignored { message: verdicts::ignored(name, already) },
-            (Judged::Denied(denial), _) => Reply::Refused(verdicts::denied(name, &denial)),
+            (Judged::Denied(denial), _) => Reply::Refused(verdicts::denied(name, &denial, self.0.clock.now())),
         })
     }
 

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use jiff::civil::{Weekday, time};
 use jiff::{SignedDuration, Timestamp};
 use sim::by_hand::{CELL, MIB};
-use sim::scenario::{Plan, Scene};
+use sim::scenario::{Lived, Plan, Scene};
 use sim::world::World;
 use transload::clock::Clock;
 use transload::driver::fleet::{Fleet, Located, Wish};
 use transload::driver::hours::Hours;
+use transload::driver::order::{self, Trial};
 use transload::driver::throttle::Lines;
 use transload::log::meter::Way;
 use transload::pipeline::pace::{Pace, Reins};
@@ -20,6 +21,7 @@ use transload::policy::admission::{Kind, Limits, Standing};
 use transload::policy::calendar::{Blackout, Calendar, Days, Direction, Length, Limit, OnEnter, Whose, Window, zone};
 use transload::policy::governor::Rules;
 use transload::policy::throttle::{Node, Rate};
+use transload::policy::vm::command::{Command, Denial, Verdict};
 use transload::policy::vm::{Seat, SeatNeed, Vm};
 
 /// Tokio's paused clock, with hands that can be moved.
@@ -256,5 +258,34 @@ async fn a_window_that_is_longer_than_a_snapshot_may_be_open_loses_the_snapshot_
     let took = clock.monotonic().as_secs();
     assert!((100 * 3600..100 * 3600 + 120).contains(&took), "{took} s");
     assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_cycle_in_a_window_is_refused_before_anything_is_touched_and_runs_by_an_operators_word() {
+    let mut scene = Scene::calm(&[MIB]);
+    let clock = Hands::at("2026-12-01T20:00:00Z");
+    let calendar = Calendar { blackouts: vec![Blackout { window: nightly("UTC", 22, 6), on_enter: OnEnter::Park }], limits: Vec::new() };
+    (scene.clock, scene.hours) = (clock.clone(), Arc::new(Hours::new(calendar.clone())));
+    scene.live(|view| view.vm.history.len() == 2 && view.vm.cycle.is_none()).await.unwrap();
+    clock.move_by(150);
+    let said = |what: &str| scene.world.trace().iter().filter(|line| line.contains(what)).count();
+    let operator = |orders| {
+        let (scene, said) = (&scene, &said);
+        async move {
+            let answer = order::ask(&orders, Command::Final, Trial::No).await.unwrap();
+            assert!(matches!(answer, Verdict::Denied(Denial::Blackout(_))), "{answer:?}");
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            assert_eq!([said("gateway demanded"), said("gateway powered-off"), said("gateway cycle-began")], [0, 0, 2]);
+            assert_eq!(scene.vm().await.demand, None);
+            let answer = order::ask(&orders, Command::FinalInBlackout, Trial::No).await.unwrap();
+            assert!(matches!(answer, Verdict::Accepted(_)), "{answer:?}");
+            std::future::pending().await
+        }
+    };
+    let lived = scene.live_among(|view| view.vm.has_final_point(), operator).await;
+    assert_eq!(lived, Ok(Lived::Enough), "{}", scene.world.trace().join("\n"));
+    assert!(calendar.blackout(clock.now()).is_some(), "it ran in the window");
+    assert_eq!([said("gateway blackout-overridden"), said("gateway powered-off")], [1, 1]);
     scene.sound().await;
 }

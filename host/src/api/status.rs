@@ -12,7 +12,7 @@ use crate::model::{Counted, CycleNumber, DiskId, Fault, Finding, VmId};
 use crate::policy::interval::Interval;
 use crate::policy::replica::ReplicaState;
 use crate::policy::vm::shown::{self, MigrationShown, Replication};
-use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, Repair, Stage, Step, Then, Vm};
+use crate::policy::vm::{AtCutover, Copying, Cycle, Ended, EndedAs, InBlackout, Repair, Stage, Step, Then, Vm};
 use crate::policy::waiting::Waiting;
 
 use super::outlook::{self, ForecastReport};
@@ -96,6 +96,8 @@ pub struct VmStatus {
     pub waiting: Option<Waiting>,
     pub replication: Replication,
     pub migration: MigrationShown,
+    /// Its final cycle runs whatever window of the calendar holds, because somebody said so.
+    pub in_blackout: Option<InBlackout>,
     /// Disks that cycles leave out, and what becomes of them when the VM is moved.
     pub excluded: Vec<ExcludedDisk>,
     pub cycle: Option<CycleStatus>,
@@ -188,6 +190,7 @@ pub fn vm_status(
         waiting,
         replication: replication(view),
         migration: shown::migration(vm),
+        in_blackout: vm.wishes.in_blackout.clone(),
         excluded: excluded(vm),
         cycle: vm.cycle.as_ref().map(|cycle| cycle_status(cycle, view)),
         trouble: failing(vm, shown_point.as_deref()).or(in_the_way).or_else(|| last_failure(vm, shown_point.as_deref())),

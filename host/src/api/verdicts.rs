@@ -1,16 +1,22 @@
 //! What a person is told when a VM's state has judged a command: what will be done, what is so already, or why it must not be.
 
+use jiff::Timestamp;
+
 use crate::model::Fault;
 use crate::policy::vm::command::{Already, Command, Denial};
 use crate::policy::vm::{AtCutover, Running, Vm};
 
 use super::command::Refusal;
+use super::pace;
 
 /// What follows, before it happens. `vm`: the state that accepted the command.
 pub fn accepted(name: &str, vm: &Vm, command: &Command) -> String {
     match command {
         Command::Sync => format!("{name}: a cycle begins as soon as nothing else runs"),
         Command::Final => format!("{name}: the final cycle begins as soon as nothing else runs; the guest is shut down first"),
+        Command::FinalInBlackout => format!(
+            "{name}: the final cycle begins as soon as nothing else runs, whatever window of the calendar holds; the guest is shut down first"
+        ),
         Command::Pause if vm.cycle.is_some() => {
             format!("{name}: the copy is put down and its snapshot closed; what is in the store is kept, and `resume` goes on from there")
         }
@@ -85,7 +91,7 @@ pub fn ignored(name: &str, already: Already) -> String {
     }
 }
 
-pub fn denied(name: &str, denial: &Denial) -> Refusal {
+pub fn denied(name: &str, denial: &Denial, now: Timestamp) -> Refusal {
     let (what, next) = match denial {
         Denial::Halted(why) => {
             (format!("{name} is halted: {why}"), "Look at `transload status`: a person has to decide something first.".to_owned())
@@ -103,6 +109,10 @@ pub fn denied(name: &str, denial: &Denial) -> Refusal {
             (format!("{name} has no recovery point yet: its first copy is not complete"), next.to_owned())
         }
         Denial::TestOpen => (format!("a test migration of {name} holds the replica"), "Clean the test up first.".to_owned()),
+        Denial::Blackout(closed) => (
+            format!("no final cycle of {name} begins in a window of the calendar: {}", pace::blackout(closed, now)),
+            format!("Ask again when the window is over, or have it begin now: `transload final {name} --override-blackout`."),
+        ),
         Denial::NotMigrated => {
             let next = format!("Run `transload final {name}` first, or end its replication with `transload vm stop {name}`.");
             (format!("{name} was not moved: its newest recovery point is not that of a final cycle"), next)
@@ -123,10 +133,35 @@ pub fn denied(name: &str, denial: &Denial) -> Refusal {
             (format!("it is the last disk of {name} that is replicated"), next)
         }
     };
-    Refusal {
-        reason: Some(denial.name().to_owned()),
-        fault: Fault::denied(what),
-        safe: "Nothing was changed: replicas, recovery points and the source are as they were.".to_owned(),
-        next,
+    let safe = match denial {
+        Denial::Blackout(_) => "Nothing was touched: the guest runs, and replicas, recovery points and the source are as they were.",
+        _ => "Nothing was changed: replicas, recovery points and the source are as they were.",
+    };
+    Refusal { reason: Some(denial.name().to_owned()), fault: Fault::denied(what), safe: safe.to_owned(), next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::calendar::{Closed, OnEnter};
+
+    #[test]
+    fn a_final_cycle_that_is_refused_for_a_window_names_it_and_its_end_and_the_way_around_it() {
+        let closed = Closed {
+            rule: "Monday 07:00 for 7 h".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            on_enter: OnEnter::Finish,
+            until: "2026-11-30T13:00:00Z".parse().ok(),
+        };
+        let refusal = denied("db01", &Denial::Blackout(closed), "2026-11-30T09:00:00Z".parse().unwrap());
+        assert_eq!(
+            [refusal.reason.unwrap(), refusal.fault.message, refusal.safe, refusal.next],
+            [
+                "blackout",
+                "no final cycle of db01 begins in a window of the calendar: blackout until Monday 14:00 Europe/Berlin (rule: Monday 07:00 for 7 h)",
+                "Nothing was touched: the guest runs, and replicas, recovery points and the source are as they were.",
+                "Ask again when the window is over, or have it begin now: `transload final db01 --override-blackout`.",
+            ]
+        );
     }
 }

@@ -78,8 +78,14 @@ enum Verb {
     },
     /// Runs a cycle now.
     Sync(vm::Target),
-    /// Shuts the guest down and runs the last cycle.
-    Final(vm::Target),
+    /// Shuts the guest down and runs the last cycle. Refused in a window of the calendar.
+    Final {
+        #[command(flatten)]
+        target: vm::Target,
+        /// Run it whatever window of the calendar holds.
+        #[arg(long)]
+        override_blackout: bool,
+    },
     /// Pauses, resumes, stops, repairs a VM's replication, and leaves disks out of it.
     #[command(subcommand)]
     Vm(vm::Verb),
@@ -176,7 +182,8 @@ fn command(verb: &Verb) -> Command {
             Command::Replicate { vm: vm.clone(), source: source.clone(), repair }
         }
         Verb::Sync(target) => target.ask(policy::Command::Sync),
-        Verb::Final(target) => target.ask(policy::Command::Final),
+        Verb::Final { target, override_blackout: false } => target.ask(policy::Command::Final),
+        Verb::Final { target, override_blackout: true } => target.ask(policy::Command::FinalInBlackout),
         Verb::Vm(verb) => verb.command(),
         Verb::Verify { vm, point: at } => Command::Verify { vm: vm.clone(), point: point(at) },
         Verb::Points { vm } => Command::Points { vm: vm.clone() },

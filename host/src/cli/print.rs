@@ -123,6 +123,10 @@ fn vm_lines(vm: &VmStatus) -> Vec<String> {
             bytes(disk.stored)
         ));
     }
+    if let Some(word) = &vm.in_blackout {
+        let rule = word.rule.as_ref().map_or_else(String::new, |rule| format!(" (then: {rule})"));
+        lines.push(format!("    the final cycle runs whatever window holds: said at {:.0}{}", word.at, plain(&rule)));
+    }
     for disk in &vm.excluded {
         lines.push(format!("    {:<28} excluded since {:.0}; at cutover {}", plain(&disk.label), disk.since, at(disk.at_cutover)));
     }

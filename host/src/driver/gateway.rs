@@ -405,7 +405,8 @@ impl VmTask {
             self.session.leaving = true;
             return Ok(());
         };
-        let verdict = judge(self.ledger.state(), &command, self.gateway.clock.now());
+        let now = self.gateway.clock.now();
+        let verdict = judge(self.ledger.state(), &command, self.gateway.hours.at(now).blackout.as_ref(), now);
         if let (Trial::No, Verdict::Accepted(facts)) = (trial, &verdict) {
             tracing::info!(vm = %self.id, ?command, "a command is accepted");
             self.ledger.record(facts.clone()).await?;

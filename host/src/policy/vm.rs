@@ -47,7 +47,7 @@ pub use cycle::{Copying, Cycle, Disks, Stage, Then};
 pub use facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
 pub use migration::{Migration, Test};
 pub use seat::{Seat, SeatNeed};
-pub use wishes::{AtCutover, Exclusion, Repair, Wishes};
+pub use wishes::{AtCutover, Exclusion, InBlackout, Repair, Wishes};
 
 /// How a cycle ended, for the table that people look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,8 +274,8 @@ impl Vm {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],
-            _ if conditions.blackout.is_some() => {
-                vec![Step::Wait { until: conditions.blackout.as_ref().and_then(|closed| closed.until) }]
+            _ if self.shut_by(conditions).is_some() => {
+                vec![Step::Wait { until: self.shut_by(conditions).and_then(|closed| closed.until) }]
             }
             _ if !session.prepared => vec![Step::Prepare],
             _ if conditions.seat == Seat::None => vec![Step::TakeSeat],
@@ -423,7 +423,8 @@ impl Vm {
             | Fact::TrackingResetAsked { .. }
             | Fact::TrackingReset { .. }
             | Fact::DiskExcluded { .. }
-            | Fact::DiskIncluded { .. } => self.wish(fact)?,
+            | Fact::DiskIncluded { .. }
+            | Fact::BlackoutOverridden { .. } => self.wish(fact)?,
             Fact::TestMigrationBegan { .. }
             | Fact::TestMigrationEnded { .. }
             | Fact::TestMigrationCleanedUp { .. }
@@ -476,6 +477,9 @@ impl Vm {
     fn end_cycle(&mut self, at: Timestamp, outcome: EndedAs) {
         let Some(cycle) = self.cycle.take() else { return };
         let last = cycle.urgency == Urgency::Final && outcome == EndedAs::Applied;
+        if cycle.urgency == Urgency::Final && self.demand != Some(Urgency::Final) {
+            self.wishes.in_blackout = None;
+        }
         let disks = std::mem::take(&mut self.pending);
         self.history.push(Ended {
             cycle: cycle.number,

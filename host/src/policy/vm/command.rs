@@ -6,6 +6,7 @@
 //!   sync             (a delta       accepted        resume      denied      replicate        denied
 //!                    follows)                       first                   again first
 //!   final            denied         accepted        〃          denied      〃               denied
+//!                                   but in a window of the calendar, unless it is to run in spite of one
 //!   pause            accepted       accepted        (is so)     denied      〃               denied
 //!   resume           (is so)        (is so)         accepted    denied      〃               denied
 //!   stop             accepted: ends accepted: delta accepted    (is so)     (is so)          denied
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::DiskId;
+use crate::policy::calendar::Closed;
 
 use super::course::{Course, Ending, Running};
 use super::cycle::Stage;
@@ -36,6 +38,8 @@ use super::{Vm, wishes};
 pub enum Command {
     Sync,
     Final,
+    /// The same, whatever window of the calendar holds.
+    FinalInBlackout,
     Pause,
     Resume,
     Stop {
@@ -92,6 +96,8 @@ pub enum Denial {
     FirstCopy,
     /// A test migration holds the replica.
     TestOpen,
+    /// A window of the calendar holds.
+    Blackout(Closed),
     NotMigrated,
     NothingFailed,
     /// No cycle has seen the VM's disks, or one looks at them just now.
@@ -115,6 +121,7 @@ impl Denial {
             Denial::Stopped => "stopped",
             Denial::FirstCopy => "first-copy",
             Denial::TestOpen => "test-migration-open",
+            Denial::Blackout(_) => "blackout",
             Denial::NotMigrated => "not-migrated",
             Denial::NothingFailed => "nothing-failed",
             Denial::DisksUnknown => "disks-unknown",
@@ -125,9 +132,9 @@ impl Denial {
     }
 }
 
-/// Judges a command by the state alone.
-pub fn judge(vm: &Vm, command: &Command, now: Timestamp) -> Verdict {
-    match allowed(vm, command, now) {
+/// Judges a command by the state, and by the window of the calendar that holds.
+pub fn judge(vm: &Vm, command: &Command, blackout: Option<&Closed>, now: Timestamp) -> Verdict {
+    match allowed(vm, command, blackout, now) {
         Ok(facts) => Verdict::Accepted(facts),
         Err(No::Already(already)) => Verdict::Ignored(already),
         Err(No::Denied(denial)) => Verdict::Denied(denial),
@@ -151,13 +158,14 @@ impl From<Denial> for No {
     }
 }
 
-fn allowed(vm: &Vm, command: &Command, at: Timestamp) -> Result<Vec<Fact>, No> {
+fn allowed(vm: &Vm, command: &Command, blackout: Option<&Closed>, at: Timestamp) -> Result<Vec<Fact>, No> {
     if let Some(fault) = &vm.halted {
         return Err(Denial::Halted(fault.message.clone()).into());
     }
     let fact = match command {
         Command::Sync => sync(vm, at)?,
-        Command::Final => last(vm, at)?,
+        Command::Final => last(vm, blackout, at)?,
+        Command::FinalInBlackout => return last_in_blackout(vm, blackout, at),
         Command::Pause => pause(vm, at)?,
         Command::Resume => resume(vm, at)?,
         Command::Stop { running } => stop(vm, *running, at)?,
@@ -197,7 +205,27 @@ fn sync(vm: &Vm, at: Timestamp) -> Result<Fact, No> {
     demand(vm, Urgency::Demanded, at)
 }
 
-fn last(vm: &Vm, at: Timestamp) -> Result<Fact, No> {
+fn last(vm: &Vm, blackout: Option<&Closed>, at: Timestamp) -> Result<Fact, No> {
+    may_be_last(vm)?;
+    let fact = demand(vm, Urgency::Final, at)?;
+    match blackout {
+        // It would wait for the end of the window without a word, and whoever planned the move would wait with it.
+        Some(closed) => Err(Denial::Blackout(closed.clone()).into()),
+        None => Ok(fact),
+    }
+}
+
+/// Also where none holds now: the running cycle ends first, and a window may open meanwhile.
+fn last_in_blackout(vm: &Vm, blackout: Option<&Closed>, at: Timestamp) -> Result<Vec<Fact>, No> {
+    may_be_last(vm)?;
+    if vm.wishes.in_blackout.is_some() {
+        return Ok(vec![demand(vm, Urgency::Final, at)?]);
+    }
+    let rule = blackout.map(|closed| closed.rule.clone());
+    Ok(vec![Fact::BlackoutOverridden { rule, at }, Fact::Demanded { urgency: Urgency::Final, at }])
+}
+
+fn may_be_last(vm: &Vm) -> Result<(), No> {
     active(vm)?;
     // The source would be off for as long as a whole copy takes.
     if vm.point.is_none() {
@@ -206,10 +234,10 @@ fn last(vm: &Vm, at: Timestamp) -> Result<Fact, No> {
     if vm.migration.test.is_open() {
         return Err(Denial::TestOpen.into());
     }
-    if vm.cycle.as_ref().is_some_and(|cycle| cycle.urgency == Urgency::Final) {
-        return Err(Already::Asked.into());
+    match vm.cycle.as_ref().is_some_and(|cycle| cycle.urgency == Urgency::Final) {
+        true => Err(Already::Asked.into()),
+        false => Ok(()),
     }
-    demand(vm, Urgency::Final, at)
 }
 
 fn pause(vm: &Vm, at: Timestamp) -> Result<Fact, No> {

@@ -121,6 +121,7 @@ impl Vm {
             (Fact::StopBegan { ending, running, at }, Course::Active | Course::Paused { .. }) => {
                 self.course = Course::Stopping { ending, running, at };
                 self.demand = None;
+                self.wishes.in_blackout = None;
             }
             (Fact::Stopped { at }, Course::Stopping { ending, .. }) if self.cycle.is_none() => {
                 self.course = Course::Stopped { ending, at };

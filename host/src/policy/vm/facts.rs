@@ -159,6 +159,11 @@ pub enum Fact {
         disk: DiskId,
         at: Timestamp,
     },
+    /// The final cycle that is asked for runs whatever window of the calendar holds. `rule`: the one that held just then.
+    BlackoutOverridden {
+        rule: Option<String>,
+        at: Timestamp,
+    },
 
     // ---- migrations: `migration.rs` ----
     TestMigrationBegan {

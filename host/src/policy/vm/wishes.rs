@@ -1,5 +1,5 @@
 //! What the operator wants of a VM's cycles, until it is done or taken back: how failures are repaired, disks that are left out, a
-//! comparison of everything, change tracking begun anew.
+//! comparison of everything, change tracking begun anew, a final cycle in spite of the calendar.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,18 @@ pub struct Wishes {
     pub resync: Option<ResyncReason>,
     pub tracking_reset: bool,
     pub excluded: BTreeMap<DiskId, Exclusion>,
+    /// The final cycle runs whatever window of the calendar holds. Left out where nobody said so, as in journals that are older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_blackout: Option<InBlackout>,
+}
+
+/// An operator's word that a final cycle runs in spite of the calendar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InBlackout {
+    /// The window that held when it was given.
+    pub rule: Option<String>,
+    pub at: Timestamp,
 }
 
 /// Who begins the cycle that repairs a failed one.
@@ -76,6 +88,7 @@ impl Vm {
                 self.leave_out(&disk).map_err(|()| refused)?;
                 self.wishes.excluded.insert(disk, Exclusion { label, at_cutover, at });
             }
+            Fact::BlackoutOverridden { rule, at } => self.wishes.in_blackout = Some(InBlackout { rule, at }),
             Fact::DiskIncluded { disk, .. } => drop(self.wishes.excluded.remove(&disk).ok_or(refused)?),
             _ => return Err(refused),
         }

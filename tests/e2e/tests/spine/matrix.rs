@@ -33,6 +33,7 @@ const NOT_COME_BY: &[(&str, &str)] = &[
     ("put/lease", "only who reads a recovery point leaves one"),
     ("put/pin", "only `pin` puts one"),
     ("put/verified", "only `verify` puts one"),
+    ("vm/blackout-overridden/", "no window holds here; sim/tests/hours.rs has one"),
     ("step/renew-tracking/", "the tracker tells the truth here; sim/tests/distrust.rs has one that lies"),
     ("vm/tracking-renewed/", "the same"),
     ("vm/tracker-lied/", "the same"),

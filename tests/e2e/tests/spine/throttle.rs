@@ -97,4 +97,16 @@ async fn in_a_blackout_no_snapshot_is_taken_until_the_file_ends_it() {
     assert_eq!(outcome(&agent.ended("db01", 1).await), "applied");
     agent.settled("db01", 2).await;
     site.assert_no_snapshot();
+
+    // A final cycle is refused in a window, and nothing is touched; or it runs because somebody said so.
+    edit(&setup, |text| text + &window);
+    until("the window", || agent.status()["pace"]["blackout"].is_object()).await;
+    assert_eq!(agent.denied(&["final", "db01"]), "blackout");
+    assert_eq!(agent.vm("db01").unwrap()["migration"]["state"], "test-pending");
+    let said = agent.ask(&["final", "db01", "--override-blackout"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    agent.settled("db01", 3).await;
+    assert_eq!(agent.vm("db01").unwrap()["point"]["last"], true);
+    assert!(agent.status()["pace"]["blackout"].is_object(), "the window still holds");
+    site.assert_no_snapshot();
 }

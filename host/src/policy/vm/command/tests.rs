@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use crate::model::{CycleNumber, FaultKind};
+use crate::policy::calendar::OnEnter;
 use crate::policy::reaction::{Failing, Patience, Reaction, react};
-use crate::policy::vm::tests::{READY, START, any_fault, conditions, in_order, point, snapshot_disk, success};
-use crate::policy::vm::{Point, Session, Step};
+use crate::policy::vm::tests::{READY, START, any_fault, closed, conditions, in_order, point, snapshot_disk, success};
+use crate::policy::vm::{Conditions, Point, Session, Step};
 
 use super::*;
 
@@ -66,7 +67,7 @@ impl Driven {
     }
 
     fn asks(&mut self, command: Command) -> Verdict {
-        let verdict = judge(&self.vm, &command, START);
+        let verdict = judge(&self.vm, &command, None, START);
         if let Verdict::Accepted(facts) = &verdict {
             facts.iter().for_each(|fact| self.vm.apply(fact.clone()).unwrap());
         }
@@ -113,7 +114,7 @@ fn every_command() -> Vec<Command> {
 
 /// One word for each command, in the order of `every_command`.
 fn answers(vm: &Vm) -> String {
-    let word = |command| match judge(vm, &command, START) {
+    let word = |command| match judge(vm, &command, None, START) {
         Verdict::Accepted(_) => "yes".to_owned(),
         Verdict::Ignored(_) => "so".to_owned(),
         Verdict::Denied(denial) => denial.name().to_owned(),
@@ -321,8 +322,44 @@ fn a_test_migration_holds_up_the_final_cycle_until_it_is_cleaned_up() {
     it.accepted(Command::Final);
 }
 
+#[test]
+fn in_a_window_a_final_cycle_is_refused_by_name_and_begins_by_an_operators_word() {
+    let window = closed(OnEnter::Finish);
+    let shut = Conditions { blackout: Some(window.clone()), ..conditions(READY) };
+    let mut it = Driven::after(2);
+    let judged = |it: &Driven, command| judge(&it.vm, &command, Some(&window), START);
+    assert_eq!(judged(&it, Command::Final), Verdict::Denied(Denial::Blackout(window.clone())));
+    // One that was asked for before waits.
+    it.accepted(Command::Final);
+    assert_eq!(it.vm.next_steps(START, &shut), [Step::Wait { until: window.until }]);
+    assert_eq!(judged(&it, Command::Final), Verdict::Ignored(Already::Asked));
+    let Verdict::Accepted(facts) = judged(&it, Command::FinalInBlackout) else { panic!("it is not accepted") };
+    assert_eq!(facts[0], Fact::BlackoutOverridden { rule: Some(window.rule.clone()), at: START });
+    facts.into_iter().for_each(|fact| it.vm.apply(fact).unwrap());
+    assert_eq!(judged(&it, Command::FinalInBlackout), Verdict::Ignored(Already::Asked));
+    assert_eq!(it.vm.next_steps(START, &shut), [Step::BeginCycle { urgency: Urgency::Final }]);
+    it.until(Vm::has_final_point);
+    assert_eq!(it.vm.wishes.in_blackout, None, "the word was given for that one cycle");
+    assert_eq!(judge(&Driven::copying().vm, &Command::FinalInBlackout, Some(&window), START), Verdict::Denied(Denial::FirstCopy));
+}
+
+#[test]
+fn what_has_to_end_before_a_final_cycle_in_a_window_goes_on_in_it() {
+    let window = closed(OnEnter::Park);
+    let mut it = Driven::after(2);
+    it.accepted(Command::Sync);
+    it.until(is_copying);
+    assert!(it.vm.stands_still_in(&window));
+    it.accepted(Command::FinalInBlackout);
+    assert!(!it.vm.stands_still_in(&window));
+    // Who ends replication wants no final cycle any more.
+    it.accepted(stop());
+    assert!(it.vm.wishes.in_blackout.is_none() && it.vm.stands_still_in(&window));
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
-    proptest::sample::select(every_command())
+    let all = every_command().into_iter().chain([Command::FinalInBlackout]);
+    proptest::sample::select(all.collect::<Vec<_>>())
 }
 
 /// What may be at work in a pause, and what may not.
@@ -352,8 +389,10 @@ proptest! {
             let session = Session { leaving: choice == 15 && leaving, ..READY };
             let steps = vm.next_steps(now, &conditions(session));
             prop_assert_eq!(&steps, &vm.next_steps(now, &conditions(session)));
-            let verdict = judge(&vm, &command, now);
-            prop_assert_eq!(&verdict, &judge(&vm, &command, now));
+            let window = closed(OnEnter::Park);
+            let blackout = leaving.then_some(&window);
+            let verdict = judge(&vm, &command, blackout, now);
+            prop_assert_eq!(&verdict, &judge(&vm, &command, blackout, now));
             let step = &steps[usize::from(tries as u8) % steps.len()];
             let recorded = match choice {
                 0..4 => match verdict {
@@ -398,7 +437,7 @@ proptest! {
                 prop_assert!(!copied, "an excluded disk is copied");
             }
             let waits_for_ever = steps == [Step::Wait { until: None }];
-            let left_by_command = every_command().iter().any(|command| matches!(judge(&vm, command, now), Verdict::Accepted(_)));
+            let left_by_command = every_command().iter().any(|command| matches!(judge(&vm, command, None, now), Verdict::Accepted(_)));
             prop_assert!(!waits_for_ever || left_by_command, "nothing leads out of {:?}", vm);
         }
         let mut replayed = Vm::default();

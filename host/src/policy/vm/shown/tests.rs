@@ -37,7 +37,7 @@ impl Driven {
     }
 
     fn asks(&mut self, command: Command) -> &mut Driven {
-        let Verdict::Accepted(facts) = judge(&self.0, &command, START) else { panic!("{command:?} is not accepted") };
+        let Verdict::Accepted(facts) = judge(&self.0, &command, None, START) else { panic!("{command:?} is not accepted") };
         facts.into_iter().for_each(|fact| self.0.apply(fact).unwrap());
         self
     }
