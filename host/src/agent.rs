@@ -296,6 +296,7 @@ impl Agent {
     async fn watch_configuration(&self) {
         loop {
             if let Some(config) = self.reload.look() {
+                self.fleet.set_limits(fleet_limits(&config.limits), governor_rules(&config.limits));
                 self.hours.set(config.calendar);
             }
             self.clock.sleep(LOOK_AT_CONFIGURATION).await;

@@ -1,7 +1,7 @@
 //! The configuration file while the agent runs: what may change is taken over, and everything else is named.
 //!
 //! ```text
-//!   file ─▶ the same at two looks? ─▶ reads and checks whole ─▶ calendar, throttle: in force at once
+//!   file ─▶ the same at two looks? ─▶ reads and checks whole ─▶ calendar, throttle, limits: in force at once
 //!                                        │                   └▶ anything else that differs: named, until the next start
 //!                                        └▶ broken: nothing changes; what is wrong is logged and shown
 //! ```
@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::config::Config;
 
 /// Tables that are taken over while the agent runs.
-const HOT: &[&str] = &["calendar", "blackout", "throttle"];
+const HOT: &[&str] = &["calendar", "blackout", "throttle", "limits"];
 
 pub struct Reload {
     /// None: it came from no file.
@@ -73,7 +73,7 @@ impl Reload {
             }
             Ok(config) => {
                 let needs_restart = changed(&state.started, &tables(&text));
-                tracing::info!(file = %file.display(), ?needs_restart, "the configuration was changed; calendar and throttle are taken over");
+                tracing::info!(file = %file.display(), ?needs_restart, "the configuration was changed; calendar, throttle and limits are taken over");
                 state.shown = Reloaded { wrong: Vec::new(), needs_restart };
                 Some(config)
             }
@@ -109,6 +109,7 @@ fn changed(started: &toml::Table, now: &toml::Table) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::{fleet_limits, governor_rules};
 
     const BASE: &str = r#"
         key = { file = "store.key" }
@@ -146,12 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_throttle_is_taken_over_and_everything_else_is_named() {
+    fn throttle_and_limits_are_taken_over_and_everything_else_is_named() {
         let site = Site::new();
         assert!(site.reload.look().is_none() && site.reload.shown() == Reloaded::default());
         let found = site.says(&format!("{BASE}\n[[throttle]]\nsend = \"100 Mbit/s\"")).unwrap();
         assert_eq!((found.calendar.limits.len(), site.reload.shown().needs_restart.len()), (1, 0));
         assert!(site.reload.look().is_none(), "it is taken over once");
+        let found = site.says(&format!("{BASE}\n[limits]\ndisks = 7\nsnapshot-age-max = \"1 d\"")).unwrap();
+        assert_eq!((fleet_limits(&found.limits).disks, governor_rules(&found.limits).age_max.as_secs()), (7, 24 * 3600));
+        assert_eq!(site.reload.shown(), Reloaded::default());
         let other = BASE.replace("vc1", "vc2") + "[[vm]]\nname = \"db01\"\n[replication]\npoll = \"3 s\"";
         assert!(site.says(&format!("role = \"both\"\n{other}")).is_some());
         assert_eq!(site.reload.shown().needs_restart, ["[[source]]", "[replication]", "role", "[[vm]]"]);

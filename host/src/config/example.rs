@@ -77,7 +77,7 @@ config = { endpoint = "https://s3.example.test", region = "eu-central-1", bucket
 # patience = "2 h"            # how long something may be down before the cycle's snapshot is given up and another one taken
 # distrust-budget = "64 MiB"  # of each disk, what a delta reads again of what the source calls unchanged
 
-# ---- how much at one time; who has to wait says for what -------------------------------------------------------------------------------
+# ---- how much at one time; who has to wait says for what; taken over while the agent runs ------------------------------------------------
 [limits]
 # vms = 300                          # VMs that this appliance replicates
 # disks = 52                         # disks read at one time, over all VMs

@@ -1,4 +1,4 @@
-//! `[limits]`: what one appliance does at one time, so that neither it nor the source is overrun.
+//! `[limits]`: what one appliance does at one time, so that neither it nor the source is overrun. They take effect while the agent runs.
 
 use serde::Deserialize;
 
