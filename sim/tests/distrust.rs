@@ -1,9 +1,14 @@
 //! A tracker that forgets, and one that does not: the first is found at the rate that is stated, the second is never accused.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
 use sim::by_hand::{CELL, MIB};
 use sim::scenario::{Plan, Scene};
 use sim::source::SourceFault;
 use transload::model::commit::Mode;
+use transload::pipeline::pace::{Meter, Pace, Reins, Way};
 use transload::policy::distrust::Compared;
 use transload::policy::vm::{Ended, EndedAs};
 
@@ -195,4 +200,38 @@ async fn a_death_around_the_comparison_changes_nothing_of_it() {
         assert_eq!(vm.trust.lies, 1, "fuse {fuse}");
         scene.sound().await;
     }
+}
+
+/// Counts what is let go out of the source.
+#[derive(Default)]
+struct Counts(AtomicU64);
+
+#[async_trait]
+impl Meter for Counts {
+    fn grain(&self, _way: Way) -> Option<u64> {
+        None
+    }
+
+    fn rate(&self, _way: Way) -> Option<u64> {
+        None
+    }
+
+    fn is_on(&self, _host: &str) {}
+
+    async fn pass(&self, way: Way, bytes: u64) {
+        if way == Way::Read {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_again_to_be_compared_is_metered_as_what_is_copied_is() {
+    let (mut scene, counts) = (scene(3, BUDGET), Arc::new(Counts::default()));
+    scene.pace = Pace { reins: Reins::default(), meter: counts.clone() };
+    scene.applied().await;
+    write_every_other(&scene);
+    let ended = scene.cycle().await;
+    assert_eq!(ended.disks[0].compared.cells, BUDGET);
+    assert_eq!(counts.0.load(Ordering::Relaxed), scene.source.bytes_read());
 }

@@ -1,6 +1,7 @@
 //! Reads single cells of an open snapshot again and compares them with what the base holds. Nothing of it travels.
 //!
-//! It counts as a copy does: whoever reads holds a share, and reads no more ahead than the share may.
+//! It counts as a copy does: whoever reads holds a share, reads no more ahead than the share may, and as fast as its meter lets it. It is
+//! small and of one piece, so it is not held.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::model::{CELLS_PER_BLOCK, Digest, DiskId, DiskSize, Fault, SectorBitma
 use super::buffers::Buffers;
 use super::copy::READS_AT_ONCE_MAX;
 use super::limits::Share;
+use super::pace::Way;
 use super::read::{ReadUnit, Units, read_unit};
 use super::source::Source;
 
@@ -42,7 +44,7 @@ pub async fn differing(
     buffers.keep(limits.read_ahead);
     let at_once = ((limits.read_ahead / limits.read_unit) as usize).clamp(1, READS_AT_ONCE_MAX);
     let units = std::iter::from_fn(|| units.next(limits.read_unit));
-    let compared = stream::iter(units).map(|unit| compare(sample, table, source, log, unit, &buffers)).buffered(at_once);
+    let compared = stream::iter(units).map(|unit| compare(sample, table, source, log, share, unit, &buffers)).buffered(at_once);
     Ok(compared.try_collect::<Vec<_>>().await?.concat())
 }
 
@@ -51,9 +53,11 @@ async fn compare(
     table: &DigestTable,
     source: &dyn Source,
     log: &Log,
+    share: &Share<'_>,
     unit: ReadUnit,
     buffers: &Arc<Buffers>,
 ) -> Result<Vec<u64>, Fault> {
+    share.pace().meter.pass(Way::Read, unit.extent.length).await;
     let blocks = read_unit(source, sample.token, sample.disk, sample.size, unit, buffers).await?;
     let mut then = Vec::with_capacity(blocks.len());
     for block in &blocks {

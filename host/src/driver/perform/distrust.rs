@@ -51,8 +51,8 @@ impl Performing {
             base => base?,
         };
         let compared = Compared { cells: cells.len() as u64, ..nothing };
-        // Reads count among those of the disks that are copied just now.
-        let share = self.gateway.copies.enter();
+        // Reads count among those of the disks that are copied just now, and go at their pace.
+        let share = self.gateway.copies.enter().at(self.gateway.pace.clone());
         let (source, log) = (&*self.gateway.source, &self.gateway.log);
         let mut sample = Sample { token, disk: &disk.id, size: disk.size, cells: &cells };
         let suspect = differing(&sample, &base.table, source, log, &share).await?;
