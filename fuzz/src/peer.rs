@@ -17,8 +17,7 @@ const CONTENT: &str = r#"<RetrieveServiceContentResponse><returnval><rootFolder 
 /// What stands in the volatile store after a login; it is made once, for a fuzzer has no time for it.
 static LOGGED_IN: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let door = Door::default();
-    let settings = settings();
-    let held = Vcenter { http: &door, sessions: &door.memory, settings: &settings }.held();
+    let held = Vcenter { http: &door, sessions: &door.memory, settings: settings() }.held();
     assert!(held.is_ok(), "anybody may log in");
     door.memory.entries.borrow().iter().map(|(name, entry)| (name.clone(), entry.value.clone())).collect()
 });
@@ -69,7 +68,7 @@ impl Peer {
     }
 
     pub fn run<T>(&self, work: impl FnOnce(&Vcenter<'_>) -> T) -> T {
-        work(&Vcenter { http: &self.http, sessions: &self.memory, settings: &settings() })
+        work(&Vcenter { http: &self.http, sessions: &self.memory, settings: settings() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use storage_azure::listing::read;
 use transload_guest::percent::{Slash, encode};
-use transload_guest::store::Page;
+use transload_guest::sink::EntriesPage;
 use transload_guest::xml::escaped;
 
 use crate::Outcome;
@@ -17,7 +17,7 @@ pub fn feed(bytes: &[u8]) -> Outcome {
     Outcome::of(&page)
 }
 
-fn write(page: &Page) -> String {
+fn write(page: &EntriesPage) -> String {
     let name = |key: &str| encode(&format!("{PREFIX}{key}"), Slash::Keep);
     let blobs: String = page
         .entries

@@ -1,9 +1,9 @@
 //! One page of QueryChangedDiskAreas: it begins where it was asked to, its extents are sorted, apart and inside it, and the next page
 //! begins where it ends.
 
+use transload_guest::source::Changes;
 use vmware_cbt::changes::changed;
 use vmware_cbt::tokens::{self, AreasCursor, SnapshotToken};
-use vmware_cbt::words::Changes;
 
 use crate::Outcome;
 use crate::peer::{Peer, answering};

@@ -72,6 +72,10 @@ impl Fault {
         Fault::new(FaultKind::Full, message)
     }
 
+    pub fn internal(message: impl Into<String>) -> Fault {
+        Fault::new(FaultKind::Internal, message)
+    }
+
     pub fn retry_after(mut self, wait_ms: Option<u32>) -> Fault {
         self.retry_after_ms = wait_ms;
         self

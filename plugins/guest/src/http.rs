@@ -24,6 +24,7 @@ pub enum Method {
     Put,
     Post,
     Delete,
+    Patch,
 }
 
 impl Method {
@@ -34,8 +35,34 @@ impl Method {
             Method::Put => "PUT",
             Method::Post => "POST",
             Method::Delete => "DELETE",
+            Method::Patch => "PATCH",
         }
     }
+}
+
+/// How a request shows that it may. Secrets are named; the host writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    None,
+    Basic {
+        user: String,
+        password: String,
+    },
+    /// A token.
+    Bearer(String),
+    /// A header of this name, with `prefix` before the secret, such as "Token ".
+    Header {
+        name: String,
+        prefix: String,
+        secret: String,
+    },
+    /// A query, `name=value&name=value`, which the host appends to the URL.
+    Query(String),
+    /// Kerberos or NTLM; `unsupported` on a host that does not offer it.
+    Negotiate {
+        user: String,
+        password: String,
+    },
 }
 
 /// A request without its body. The host adds `host`, `content-length` and `range`.
@@ -44,17 +71,16 @@ pub struct Request {
     pub method: Method,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The name of a secret that the host appends to the URL as its query.
-    pub query_secret: Option<String>,
+    pub auth: Auth,
 }
 
 impl Request {
     pub fn new(method: Method, url: impl Into<String>) -> Request {
-        Request { method, url: url.into(), headers: Vec::new(), query_secret: None }
+        Request { method, url: url.into(), headers: Vec::new(), auth: Auth::None }
     }
 
-    pub fn with_query_secret(self, name: &str) -> Request {
-        Request { query_secret: Some(name.to_owned()), ..self }
+    pub fn auth(self, auth: Auth) -> Request {
+        Request { auth, ..self }
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Request {
@@ -66,7 +92,11 @@ impl Request {
 /// How the host writes a secret into a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
+    Raw,
     XmlText,
+    JsonString,
+    FormValue,
+    Base64,
 }
 
 /// A body is bytes that the guest wrote and secrets that it never sees.

@@ -1,12 +1,23 @@
-//! The host's imports behind our traits: the one place where generated types and our own words meet.
+//! The host's imports behind our traits. In a component they lead to the host. Compiled for the machine that tests run on, they lead
+//! nowhere: a call panics there, so what a test runs is given a scripted host instead.
 
 use crate::bindings::transload::plugin as wit;
 use crate::fault::{Fault, FaultKind};
-use crate::http::{BodyPart, Encoding, Extent, Method, Request, Response};
-use crate::ports::{Clock, Entry, Http, Netfilter, Secrets, Sessions, Stream, Streams};
+use crate::http::{Auth, BodyPart, Encoding, Extent, Method, Request, Response};
+use crate::ports::{Clock, Entry, Http, Netfilter, SecretForm, Secrets, Sessions, Stream, Streams};
+use crate::store::{Body, Digest, Digests, Incoming, Transfer};
 
 /// Everything the host gives to a component.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Imports;
+
+impl Imports {
+    /// Names a GET that the host performs when it pulls. A login that has ended brings the host back for the same range.
+    pub fn lazy(&self, request: &Request, range: Extent) -> Result<wit::bulk::ByteSource, Fault> {
+        let expect = wit::http::Expectation { range: to_extent(range) };
+        Ok(wit::http::lazy(&to_request(request), expect)?)
+    }
+}
 
 impl Http for Imports {
     fn send(&self, request: &Request, body: &[BodyPart]) -> Result<Response, Fault> {
@@ -26,9 +37,13 @@ impl Sessions for Imports {
 }
 
 impl Secrets for Imports {
-    fn sign_chain(&self, secret: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
-        use wit::secrets::{Mac, SecretForm, sign_chain};
-        sign_chain(Mac::HmacSha256, secret, SecretForm::Text, prefix, steps).map_err(fault)
+    fn sign_chain(&self, secret: &str, form: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+        use wit::secrets::{Mac, sign_chain};
+        let form = match form {
+            SecretForm::Text => wit::secrets::SecretForm::Text,
+            SecretForm::Base64 => wit::secrets::SecretForm::Base64,
+        };
+        Ok(sign_chain(Mac::HmacSha256, secret, form, prefix, steps)?)
     }
 }
 
@@ -64,17 +79,55 @@ impl Netfilter for Imports {
     }
 }
 
+impl Transfer for Imports {
+    type Body = wit::bulk::SealedBody;
+    type Incoming = wit::http::Incoming;
+
+    fn put(&self, request: &Request, body: &Self::Body) -> Result<Response, Fault> {
+        Ok(wit::http::put(&to_request(request), body).map(response)?)
+    }
+
+    fn get(&self, request: &Request, range: Option<Extent>) -> Result<Self::Incoming, Fault> {
+        Ok(wit::http::get(&to_request(request), range.map(to_extent))?)
+    }
+}
+
+impl Body for wit::bulk::SealedBody {
+    fn length(&self) -> u64 {
+        wit::bulk::SealedBody::length(self)
+    }
+}
+
+impl Digests for wit::bulk::SealedBody {
+    fn digest(&self, digest: Digest) -> Result<Vec<u8>, Fault> {
+        Ok(wit::bulk::SealedBody::digest(self, digest)?)
+    }
+}
+
+impl Incoming for wit::http::Incoming {
+    fn status(&self) -> u16 {
+        wit::http::Incoming::status(self)
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        wit::http::Incoming::header(self, name)
+    }
+
+    fn length(&self) -> Option<u64> {
+        wit::http::Incoming::length(self)
+    }
+
+    fn fault_body(&self) -> Result<Vec<u8>, Fault> {
+        Ok(wit::http::Incoming::fault_body(self)?)
+    }
+}
+
 /// The plugin's settings as the operator wrote them.
 pub fn config_json() -> String {
     wit::config::json()
 }
 
-/// One line in the host's log.
-pub fn warn(message: &str) {
-    wit::log::write(wit::log::Level::Warn, message);
-}
-
-pub fn to_request(request: &Request) -> wit::http::Request {
+fn to_request(request: &Request) -> wit::http::Request {
     wit::http::Request {
         method: match request.method {
             Method::Get => wit::http::Method::Get,
@@ -82,36 +135,65 @@ pub fn to_request(request: &Request) -> wit::http::Request {
             Method::Put => wit::http::Method::Put,
             Method::Post => wit::http::Method::Post,
             Method::Delete => wit::http::Method::Delete,
+            Method::Patch => wit::http::Method::Patch,
         },
         url: request.url.clone(),
         headers: request.headers.iter().map(|(name, value)| wit::types::Header { name: name.clone(), value: value.clone() }).collect(),
-        auth: request.query_secret.clone().map_or(wit::http::Auth::None, wit::http::Auth::Query),
+        auth: auth(&request.auth),
     }
 }
 
-pub fn response(response: wit::http::Response) -> Response {
+fn auth(auth: &Auth) -> wit::http::Auth {
+    match auth.clone() {
+        Auth::None => wit::http::Auth::None,
+        Auth::Basic { user, password } => wit::http::Auth::Basic(wit::http::BasicAuth { user, password }),
+        Auth::Bearer(secret) => wit::http::Auth::Bearer(secret),
+        Auth::Header { name, prefix, secret } => wit::http::Auth::Header(wit::http::HeaderAuth { name, prefix, secret }),
+        Auth::Query(secret) => wit::http::Auth::Query(secret),
+        Auth::Negotiate { user, password } => wit::http::Auth::Negotiate(wit::http::BasicAuth { user, password }),
+    }
+}
+
+fn response(response: wit::http::Response) -> Response {
     let headers = response.headers.into_iter().map(|header| (header.name, header.value)).collect();
     Response { status: response.status, headers, body: response.body }
 }
 
-pub fn to_extent(extent: Extent) -> wit::types::Extent {
+pub(crate) fn to_extent(extent: Extent) -> wit::types::Extent {
     wit::types::Extent { offset: extent.offset, length: extent.length }
 }
 
-pub fn extent(extent: wit::types::Extent) -> Extent {
+pub(crate) fn extent(extent: wit::types::Extent) -> Extent {
     Extent::new(extent.offset, extent.length)
 }
 
 fn part(part: &BodyPart) -> wit::http::BodyPart {
     match part {
         BodyPart::Bytes(bytes) => wit::http::BodyPart::Bytes(bytes.clone()),
-        BodyPart::Secret { name, encoding: Encoding::XmlText } => {
-            wit::http::BodyPart::Secret(wit::http::SecretPart { secret: name.clone(), encoding: wit::http::Encoding::XmlText })
+        BodyPart::Secret { name, encoding } => {
+            wit::http::BodyPart::Secret(wit::http::SecretPart { secret: name.clone(), encoding: to_encoding(*encoding) })
         }
     }
 }
 
-pub fn fault(fault: wit::types::Fault) -> Fault {
+fn to_encoding(encoding: Encoding) -> wit::http::Encoding {
+    match encoding {
+        Encoding::Raw => wit::http::Encoding::Raw,
+        Encoding::XmlText => wit::http::Encoding::XmlText,
+        Encoding::JsonString => wit::http::Encoding::JsonString,
+        Encoding::FormValue => wit::http::Encoding::FormValue,
+        Encoding::Base64 => wit::http::Encoding::Base64,
+    }
+}
+
+/// With it, `?` takes what a handle of the host's answers.
+impl From<wit::types::Fault> for Fault {
+    fn from(generated: wit::types::Fault) -> Fault {
+        fault(generated)
+    }
+}
+
+fn fault(fault: wit::types::Fault) -> Fault {
     use wit::types::FaultKind as Wit;
     let kind = match fault.kind {
         Wit::Denied => FaultKind::Denied,
@@ -130,7 +212,7 @@ pub fn fault(fault: wit::types::Fault) -> Fault {
     Fault { kind, message: fault.message, retry_after_ms: fault.retry_after_ms }
 }
 
-pub fn to_fault(fault: Fault) -> wit::types::Fault {
+pub(crate) fn to_fault(fault: Fault) -> wit::types::Fault {
     use wit::types::FaultKind as Wit;
     let kind = match fault.kind {
         FaultKind::Denied => Wit::Denied,

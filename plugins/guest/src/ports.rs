@@ -1,4 +1,4 @@
-//! What plugin logic needs from the host. On wasm `Imports` implements these; native tests script them.
+//! What plugin logic needs from the host. `Imports` implements these in a component; native tests script them.
 
 use crate::fault::Fault;
 use crate::http::{BodyPart, Request, Response};
@@ -21,9 +21,18 @@ pub trait Sessions {
     fn compare_and_set(&self, name: &str, expected: Option<u64>, value: &[u8]) -> Result<u64, Fault>;
 }
 
+/// How the operator wrote a secret down that is a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretForm {
+    /// Its bytes are the key.
+    Text,
+    /// It is base64; the decoded bytes are the key.
+    Base64,
+}
+
 pub trait Secrets {
     /// The last key of the HMAC-SHA-256 chain that starts with `prefix` + the secret.
-    fn sign_chain(&self, secret: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault>;
+    fn sign_chain(&self, secret: &str, form: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault>;
 }
 
 pub trait Clock {

@@ -3,15 +3,12 @@
 use crate::fault::Fault;
 use crate::http::{Extent, Request, Response};
 
+/// Which digest: SHA-256, MD5 or CRC-32C.
+pub use crate::bindings::transload::plugin::bulk::DigestAlgorithm as Digest;
+
 /// Sealed bytes on their way up.
 pub trait Body {
     fn length(&self) -> u64;
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digest {
-    Sha256,
-    Crc32c,
 }
 
 /// A body for a store that wants to compare what came.
@@ -35,19 +32,6 @@ pub trait Transfer {
     fn put(&self, request: &Request, body: &Self::Body) -> Result<Response, Fault>;
     /// The host writes the `Range` header.
     fn get(&self, request: &Request, range: Option<Extent>) -> Result<Self::Incoming, Fault>;
-}
-
-/// An object of a listing, without the prefix that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub key: String,
-    pub size: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    pub entries: Vec<Listed>,
-    pub next: Option<String>,
 }
 
 /// Stores shorten a range that reaches past the end instead of refusing it.

@@ -1,12 +1,12 @@
 //! One page of List Blobs.
 
 use transload_guest::fault::Fault;
-use transload_guest::store::{Listed, Page};
+use transload_guest::sink::{EntriesPage, Entry};
 use transload_guest::xml::Element;
 use transload_guest::{percent, xml};
 
 /// Reads a reply. Keys come back without `prefix`, the operator's own part of them.
-pub fn read(body: &[u8], prefix: &str) -> Result<Page, Fault> {
+pub fn read(body: &[u8], prefix: &str) -> Result<EntriesPage, Fault> {
     let document = xml::parse(body)?;
     if document.name != "EnumerationResults" {
         return Err(Fault::corrupt(format!("The store answered a listing with {}.", document.name)));
@@ -15,10 +15,10 @@ pub fn read(body: &[u8], prefix: &str) -> Result<Page, Fault> {
     let entries = blobs.children_named("Blob").map(|blob| listed(blob, prefix)).collect::<Result<_, _>>()?;
     // It stands in every page, and is empty in the last one.
     let next = document.text_of("NextMarker").ok_or_else(|| missing("NextMarker"))?;
-    Ok(Page { entries, next: Some(next.to_owned()).filter(|marker| !marker.is_empty()) })
+    Ok(EntriesPage { entries, next: Some(next.to_owned()).filter(|marker| !marker.is_empty()) })
 }
 
-fn listed(blob: &Element, prefix: &str) -> Result<Listed, Fault> {
+fn listed(blob: &Element, prefix: &str) -> Result<Entry, Fault> {
     let name = name(blob.child("Name").ok_or_else(|| missing("Name"))?)?;
     let property = |name: &str| blob.at(&["Properties", name]).map(|property| property.text().trim());
     if property("ResourceType") == Some("directory") {
@@ -26,7 +26,7 @@ fn listed(blob: &Element, prefix: &str) -> Result<Listed, Fault> {
     }
     let size = property("Content-Length").and_then(|size| size.parse().ok()).ok_or_else(|| missing("Content-Length"))?;
     match name.strip_prefix(prefix) {
-        Some(key) => Ok(Listed { key: key.to_owned(), size }),
+        Some(key) => Ok(Entry { key: key.to_owned(), size }),
         None => Err(Fault::corrupt(format!("The store listed {name}, which does not start with the prefix that was asked for."))),
     }
 }
@@ -74,7 +74,7 @@ mod tests {
     fn names_are_read_as_they_are_and_the_prefix_is_taken_off() {
         let blobs = blob("site/vm/a+b%20&amp;", "12") + &blob("site/vm/b", "0");
         let page = read(&page(&blobs, "<NextMarker>2!80!MDAw+/==</NextMarker>"), "site/").unwrap();
-        assert_eq!(page.entries, [Listed { key: "vm/a+b%20&".into(), size: 12 }, Listed { key: "vm/b".into(), size: 0 }]);
+        assert_eq!(page.entries, [Entry { key: "vm/a+b%20&".into(), size: 12 }, Entry { key: "vm/b".into(), size: 0 }]);
         assert_eq!(page.next.as_deref(), Some("2!80!MDAw+/=="));
     }
 
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_page_may_be_empty_and_not_the_last() {
-        assert_eq!(read(&page("", "<NextMarker>m</NextMarker>"), "").unwrap(), Page { entries: Vec::new(), next: Some("m".into()) });
-        assert_eq!(read(&page("", "<NextMarker />"), "").unwrap(), Page { entries: Vec::new(), next: None });
+        assert_eq!(read(&page("", "<NextMarker>m</NextMarker>"), "").unwrap(), EntriesPage { entries: Vec::new(), next: Some("m".into()) });
+        assert_eq!(read(&page("", "<NextMarker />"), "").unwrap(), EntriesPage { entries: Vec::new(), next: None });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use transload_guest::fault::Fault;
-use transload_guest::http::{Extent, Method, Request};
+use transload_guest::http::{Auth, Extent, Method, Request};
 
 use crate::address::Target;
 use crate::ports::AccountKey;
@@ -58,7 +58,7 @@ pub fn sign(key: &impl AccountKey, account: &str, draft: Draft, now: u64) -> Res
 
 /// The request with its version, and the name of the shared access signature that the host writes into its URL.
 pub fn with_shared_access(draft: Draft) -> Request {
-    request(draft.header("x-ms-version", VERSION)).with_query_secret(SHARED_ACCESS)
+    request(draft.header("x-ms-version", VERSION)).auth(Auth::Query(SHARED_ACCESS.to_owned()))
 }
 
 fn request(draft: Draft) -> Request {

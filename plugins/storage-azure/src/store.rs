@@ -2,7 +2,8 @@
 
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{Extent, Method, Request, Response};
-use transload_guest::store::{Body as _, Incoming as _, Page, exact, past_end};
+use transload_guest::sink::EntriesPage;
+use transload_guest::store::{Body as _, Incoming as _, exact, past_end};
 use transload_guest::words::short;
 
 use crate::address::Target;
@@ -97,7 +98,7 @@ impl<H: Host> Store<'_, H> {
     }
 
     /// A page of keys that start with `prefix`.
-    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, Fault> {
+    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<EntriesPage, Fault> {
         let mut target = Target::container(self.settings)
             .with("restype", "container")
             .with("comp", "list")

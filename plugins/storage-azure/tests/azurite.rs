@@ -20,7 +20,7 @@ use storage_azure::sign::{Draft, sign};
 use storage_azure::store::Store;
 use tempfile::TempDir;
 use transload_guest::fault::{Fault, FaultKind};
-use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
+use transload_guest::http::{Auth, BodyPart, Extent, Method, Request, Response};
 use transload_guest::ports::{Clock, Http};
 use transload_guest::store::{Body, Incoming, Transfer};
 
@@ -118,12 +118,12 @@ impl Network {
 
     fn exchange(&self, request: &Request, body: Vec<u8>, range: Option<Extent>) -> Response {
         let method = reqwest::Method::from_bytes(request.method.word().as_bytes()).unwrap();
-        let url = match &request.query_secret {
-            None => request.url.clone(),
-            Some(name) => {
+        let url = match &request.auth {
+            Auth::Query(name) => {
                 assert_eq!(name, "sas");
                 format!("{}{}{}", request.url, if request.url.contains('?') { '&' } else { '?' }, self.shared_access)
             }
+            _ => request.url.clone(),
         };
         let headers = request.headers.iter();
         let mut sending = headers.fold(self.client.request(method, &url), |sending, (name, value)| sending.header(name, value));

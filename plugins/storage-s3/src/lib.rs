@@ -18,10 +18,6 @@ pub mod settings;
 pub mod sign;
 pub mod store;
 
-#[cfg(target_family = "wasm")]
-mod bindings;
-#[cfg(target_family = "wasm")]
-mod convert;
-
+mod plugin;
 #[cfg(test)]
 mod script;

@@ -1,11 +1,11 @@
 //! One page of ListObjectsV2.
 
 use transload_guest::fault::Fault;
-use transload_guest::store::{Listed, Page};
+use transload_guest::sink::{EntriesPage, Entry};
 use transload_guest::{percent, xml};
 
 /// Reads a reply. Keys come back without `prefix`, the operator's own part of them.
-pub fn read(body: &[u8], prefix: &str) -> Result<Page, Fault> {
+pub fn read(body: &[u8], prefix: &str) -> Result<EntriesPage, Fault> {
     let document = xml::parse(body)?;
     if document.name != "ListBucketResult" {
         return Err(Fault::corrupt(format!("The store answered a listing with {}.", document.name)));
@@ -20,14 +20,14 @@ pub fn read(body: &[u8], prefix: &str) -> Result<Page, Fault> {
         let Some(key) = key.strip_prefix(prefix) else {
             return Err(Fault::corrupt(format!("The store listed {key}, which does not start with the prefix that was asked for.")));
         };
-        entries.push(Listed { key: key.to_owned(), size });
+        entries.push(Entry { key: key.to_owned(), size });
     }
     let truncated = document.text_of("IsTruncated").is_some_and(|text| text.trim() == "true");
     let next = document.text_of("NextContinuationToken").map(str::to_owned).filter(|token| !token.is_empty());
     match (truncated, next) {
         (true, None) => Err(missing("NextContinuationToken")),
-        (true, next) => Ok(Page { entries, next }),
-        (false, _) => Ok(Page { entries, next: None }),
+        (true, next) => Ok(EntriesPage { entries, next }),
+        (false, _) => Ok(EntriesPage { entries, next: None }),
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
             <IsTruncated>true</IsTruncated><NextContinuationToken>1/a+b==</NextContinuationToken>
             <Contents><Key>site%2Fvm%2Fa+b%2B</Key><Size>12</Size></Contents><Contents><Key>site/vm/b</Key><Size>0</Size></Contents></ListBucketResult>"#;
         let page = read(body, "site/").unwrap();
-        assert_eq!(page.entries, [Listed { key: "vm/a b+".into(), size: 12 }, Listed { key: "vm/b".into(), size: 0 }]);
+        assert_eq!(page.entries, [Entry { key: "vm/a b+".into(), size: 12 }, Entry { key: "vm/b".into(), size: 0 }]);
         assert_eq!(page.next.as_deref(), Some("1/a+b=="));
     }
 
@@ -53,7 +53,7 @@ mod tests {
     fn a_plus_is_a_plus_when_the_store_did_not_encode() {
         let body =
             b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a+b</Key><Size>1</Size></Contents></ListBucketResult>";
-        assert_eq!(read(body, "").unwrap(), Page { entries: vec![Listed { key: "a+b".into(), size: 1 }], next: None });
+        assert_eq!(read(body, "").unwrap(), EntriesPage { entries: vec![Entry { key: "a+b".into(), size: 1 }], next: None });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Request, Response};
-use transload_guest::ports::{Clock, Http, Secrets};
+use transload_guest::ports::{Clock, Http, SecretForm, Secrets};
 use transload_guest::store::{Body, Digest, Digests, Incoming, Transfer};
 
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ pub fn settings() -> Settings {
 pub struct Chain(pub &'static str);
 
 impl Secrets for Chain {
-    fn sign_chain(&self, _: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+    fn sign_chain(&self, _: &str, _: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
         let mut key = [prefix, self.0.as_bytes()].concat();
         for step in steps {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
@@ -44,6 +44,7 @@ impl Digests for Sealed {
     fn digest(&self, digest: Digest) -> Result<Vec<u8>, Fault> {
         use sha2::Digest as _;
         Ok(match digest {
+            Digest::Md5 => return Err(Fault::unsupported("S3 is never told an MD5.")),
             Digest::Sha256 => Sha256::digest(&self.0).to_vec(),
             Digest::Crc32c => crc32c::crc32c(&self.0).to_be_bytes().to_vec(),
         })
@@ -121,8 +122,8 @@ impl Transfer for Script {
 }
 
 impl Secrets for Script {
-    fn sign_chain(&self, secret: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
-        Chain("very secret").sign_chain(secret, prefix, steps)
+    fn sign_chain(&self, secret: &str, form: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+        Chain("very secret").sign_chain(secret, form, prefix, steps)
     }
 }
 

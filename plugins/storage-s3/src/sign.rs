@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use transload_guest::fault::Fault;
 use transload_guest::http::{Method, Request};
-use transload_guest::ports::Secrets;
+use transload_guest::ports::{SecretForm, Secrets};
 
 use crate::address::Target;
 
@@ -51,7 +51,7 @@ impl Signer<'_> {
         let scope = format!("{date}/{}/{}/aws4_request", self.region, self.service);
         let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.moment, hex(&Sha256::digest(canonical)));
         let steps = [date, self.region, self.service, "aws4_request", &to_sign].map(|step| step.as_bytes().to_vec());
-        let signature = hex(&secrets.sign_chain(self.secret, b"AWS4", &steps)?);
+        let signature = hex(&secrets.sign_chain(self.secret, SecretForm::Text, b"AWS4", &steps)?);
         let credential = format!("{}/{scope}", self.access_key);
         let value = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}");
         Ok(Request { headers, ..Request::new(method, target.url()) }.header("authorization", value))
@@ -199,7 +199,7 @@ mod tests {
     fn the_chain_has_five_steps_so_that_no_reusable_key_is_asked_for() {
         struct Counting(std::cell::Cell<usize>);
         impl Secrets for Counting {
-            fn sign_chain(&self, _: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+            fn sign_chain(&self, _: &str, _: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
                 assert_eq!(prefix, b"AWS4");
                 self.0.set(steps.len());
                 Ok(vec![0; 32])

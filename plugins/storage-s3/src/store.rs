@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
-use transload_guest::store::{Body as _, Digest, Digests as _, Incoming as _, Page, exact, past_end};
+use transload_guest::sink::EntriesPage;
+use transload_guest::store::{Body as _, Digest, Digests as _, Incoming as _, exact, past_end};
 
 use crate::address::Target;
 use crate::listing;
@@ -86,7 +87,7 @@ impl<H: Host> Store<'_, H> {
     }
 
     /// A page of keys that start with `prefix`.
-    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, Fault> {
+    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<EntriesPage, Fault> {
         let mut target = Target::bucket(self.settings)
             .with("list-type", "2")
             .with("encoding-type", "url")

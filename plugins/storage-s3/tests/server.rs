@@ -12,7 +12,7 @@ use storage_s3::sign::{Signer, UNSIGNED, moment};
 use storage_s3::store::Store;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
-use transload_guest::ports::{Clock, Http, Secrets};
+use transload_guest::ports::{Clock, Http, SecretForm, Secrets};
 use transload_guest::store::{Body, Digest, Digests, Incoming, Transfer};
 
 /// What the host does for the plugin.
@@ -58,7 +58,7 @@ impl Http for Network {
 }
 
 impl Secrets for Network {
-    fn sign_chain(&self, _: &str, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+    fn sign_chain(&self, _: &str, _: SecretForm, prefix: &[u8], steps: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
         let mut key = [prefix, self.secret.as_bytes()].concat();
         for step in steps {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
@@ -89,6 +89,7 @@ impl Digests for Sealed {
     fn digest(&self, digest: Digest) -> Result<Vec<u8>, Fault> {
         let wrong = self.1.clone();
         Ok(match digest {
+            Digest::Md5 => return Err(Fault::unsupported("S3 is never told an MD5.")),
             Digest::Sha256 => Sha256::digest(&self.0).to_vec(),
             Digest::Crc32c => wrong.unwrap_or_else(|| crc32c::crc32c(&self.0).to_be_bytes().to_vec()),
         })

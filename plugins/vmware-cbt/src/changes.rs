@@ -12,6 +12,7 @@
 
 use transload_guest::fault::Fault;
 use transload_guest::http::Extent;
+use transload_guest::source::{ChangedPage, Changes, ReadablePart, SnapshotDisk};
 use transload_guest::xml::Element;
 
 use crate::devices::{self, Disk};
@@ -20,7 +21,6 @@ use crate::session::Vcenter;
 use crate::soap::{Call, Refusal};
 use crate::tokens::{self, AreasCursor, SnapshotToken};
 use crate::vm::INSTANCE_UUID;
-use crate::words::{ChangedPage, Changes, SnapshotDisk};
 
 /// The disks as the snapshot froze them.
 pub fn frozen_disks(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Vec<Disk>, Fault> {
@@ -42,6 +42,7 @@ pub fn disks(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Vec<Snapsho
         label: disk.label,
         size: disk.size,
         marker: disk.backing.change_id,
+        readable: ReadablePart::WholeDisk,
     });
     Ok(disks.collect())
 }

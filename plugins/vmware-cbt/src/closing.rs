@@ -11,6 +11,7 @@
 //! Only this one snapshot is ever named; there is no call here that removes all.
 
 use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::source::Outcome;
 
 use crate::devices;
 use crate::moref::Moref;
@@ -20,7 +21,6 @@ use crate::snapshots;
 use crate::soap::{Call, SoapFault};
 use crate::tasks::TaskState;
 use crate::tokens::{self, ClosePhase, Operation, SnapshotToken, Work};
-use crate::words::Outcome;
 
 /// A merge takes minutes to hours; asking more often only loads vCenter.
 const POLL_MS: u32 = 1000;
@@ -30,7 +30,7 @@ pub fn close(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fa
     let paths = ["snapshot", "runtime.consolidationNeeded", "config.hardware.device"];
     let object = match vcenter.proven(&vm, &doing(vcenter, token), &paths) {
         // The VM was deleted, and its snapshots with it.
-        Err(fault) if fault.kind == FaultKind::NotFound => return Ok(Outcome::Closed),
+        Err(fault) if fault.kind == FaultKind::NotFound => return Ok(Outcome::Closed(Vec::new())),
         other => other?,
     };
     // Nobody reads from it any more.
@@ -57,7 +57,7 @@ pub fn close(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome, Fa
         let call = Call::new("ConsolidateVMDisks_Task", &Moref::vm(&token.vm));
         return started(vcenter, token, ClosePhase::Consolidating, &call);
     }
-    Ok(Outcome::Closed)
+    Ok(Outcome::Closed(Vec::new()))
 }
 
 pub fn poll(vcenter: &Vcenter<'_>, token: &SnapshotToken, phase: ClosePhase, task: Option<&str>) -> Result<Outcome, Fault> {
@@ -81,7 +81,7 @@ fn consolidated(vcenter: &Vcenter<'_>, token: &SnapshotToken) -> Result<Outcome,
         Some(true) => {
             Err(Fault::unavailable(format!("{} still needs its disks consolidated after vCenter did so.", vcenter.called(&token.vm))))
         }
-        _ => Ok(Outcome::Closed),
+        _ => Ok(Outcome::Closed(Vec::new())),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a target must know to build the VM again.
 
 use transload_guest::fault::Fault;
+use transload_guest::machine::{DiskPlace, Firmware, Nic, VmDefinition};
+use transload_guest::source::VmRef;
 
 use crate::devices::{self, Card, CardNetwork, Disk};
 use crate::moref::Moref;
 use crate::session::Vcenter;
-use crate::words::{DiskPlace, Firmware, Nic, VmDefinition, VmRef};
 
 const PATHS: [&str; 8] = [
     "name",

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use transload_guest::fault::Fault;
+use transload_guest::paging::{Page, cut};
+use transload_guest::source::{DiskSummary, InventoryPage, VmRef, VmSummary};
 
 use crate::devices;
 use crate::moref::Moref;
 use crate::properties::Object;
 use crate::session::Vcenter;
 use crate::vm::{INSTANCE_UUID, power_state};
-use crate::words::{DiskSummary, InventoryPage, VmRef, VmSummary};
 
 const PAGE: usize = 250;
 
@@ -36,13 +37,8 @@ fn page_of(vcenter: &Vcenter<'_>, cursor: Option<&str>, size: usize) -> Result<I
     let doing = "list the VMs";
     let all = vcenter.read_all(doing, "VirtualMachine", &["config.template"])?;
     let machines = all.into_iter().filter(|vm| vm.flag("config.template") != Some(true));
-    let mut names: Vec<Moref> =
-        machines.map(|vm| vm.moref).filter(|moref| cursor.is_none_or(|cursor| moref.value.as_str() > cursor)).collect();
-    names.sort();
-    names.dedup();
-    let next = (names.len() > size).then(|| names[size - 1].value.clone());
-    names.truncate(size);
-    let mut details = vcenter.read_many(doing, "VirtualMachine", &names, &DETAILS)?;
+    let Page { items, next } = cut(machines.map(|vm| vm.moref).collect(), cursor, size, |moref| moref.value.as_str());
+    let mut details = vcenter.read_many(doing, "VirtualMachine", &items, &DETAILS)?;
     details.sort_by(|a, b| a.moref.cmp(&b.moref));
     let hosts = named(vcenter, "HostSystem", details.iter().filter_map(|vm| vm.moref_at("runtime.host")))?;
     let folders = Folders::above(vcenter, &details)?;

@@ -39,12 +39,6 @@ pub mod tracking;
 pub mod verbs;
 pub mod versions;
 pub mod vm;
-pub mod words;
-
-#[cfg(target_family = "wasm")]
-mod bindings;
-#[cfg(target_family = "wasm")]
-mod convert;
 
 #[cfg(test)]
 mod script;

@@ -8,7 +8,9 @@
 use serde::{Deserialize, Serialize};
 use transload_guest::fault::Fault;
 use transload_guest::http::{Extent, Method, Request, Response};
+use transload_guest::imports::Imports;
 use transload_guest::ports::Http;
+use transload_guest::store::Transfer;
 
 use crate::descriptor;
 use crate::devices::Disk;
@@ -28,6 +30,15 @@ pub struct Location {
 /// What a probe needs beyond small exchanges: the status and headers of a ranged GET, whose body nobody reads.
 pub trait Peek: Http {
     fn peek_range(&self, request: &Request, range: Extent) -> Result<Response, Fault>;
+}
+
+impl Peek for Imports {
+    fn peek_range(&self, request: &Request, range: Extent) -> Result<Response, Fault> {
+        let incoming = self.get(request, Some(range))?;
+        let wanted = ["content-range", "retry-after"];
+        let headers = wanted.iter().filter_map(|name| Some((name.to_string(), incoming.header(name)?)));
+        Ok(Response { status: incoming.status(), headers: headers.collect(), body: Vec::new() })
+    }
 }
 
 pub fn find(vcenter: &Vcenter<'_>, peek: &dyn Peek, token: &SnapshotToken, disk: &Disk) -> Result<Location, Fault> {

@@ -88,8 +88,8 @@ impl Vcenter<'_> {
 mod tests {
     use super::*;
     use crate::script::{Scene, objects, prop, soap_fault_with, vm, vm_ref};
-    use crate::words::Quiesce;
     use transload_guest::ports::Sessions;
+    use transload_guest::source::{Quiesce, Source};
 
     const NAMED: &str = "RetrievePropertiesEx:config.instanceUuid";
 

@@ -13,6 +13,7 @@
 //! Tasks are looked at before the tree: a task that ends in between has its snapshot in the tree by then.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{Opened, Outcome, Quiesce, VmRef};
 
 use crate::moref::Moref;
 use crate::session::Vcenter;
@@ -21,7 +22,6 @@ use crate::snapshots::Snapshot;
 use crate::soap::{Call, SoapFault};
 use crate::tasks::TaskState;
 use crate::tokens::{self, Asking, Operation, Origin, SnapshotToken, Work};
-use crate::words::{Opened, Outcome, Quiesce, VmRef};
 
 const POLL_MS: u32 = 500;
 

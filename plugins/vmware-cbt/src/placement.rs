@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{Datastore, DiskHome, VmPlacement, VmRef};
 use transload_guest::xml::Element;
 
 use crate::devices::{self, Disk};
 use crate::folder::DatastorePath;
 use crate::session::Vcenter;
-use crate::words::{Datastore, DiskHome, Placement, VmRef};
 
-pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
+pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<VmPlacement, Fault> {
     let doing = || format!("see where {} lies", vcenter.called(&vm.id));
     let object = vcenter.proven(vm, &doing(), &["runtime.host", "datastore", "layoutEx", "config.hardware.device"])?;
     let host = match object.moref_at("runtime.host") {
@@ -34,7 +34,7 @@ pub fn read(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Placement, Fault> {
         })
         .collect();
     let disks = devices::disks(object.items("config.hardware.device"))?.into_iter().map(|disk| home(disk, &datastores)).collect();
-    Ok(Placement { host, datastores, disks })
+    Ok(VmPlacement { host, datastores, disks })
 }
 
 /// vSphere writes the file of a snapshot beside the file that it stands on. A disk without a file, or on a datastore that may not be seen,

@@ -1,6 +1,7 @@
 //! Power: on, off, and the polite way down.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{Outcome, PowerAction, PowerState, VmRef};
 
 use crate::moref::Moref;
 use crate::session::Vcenter;
@@ -8,7 +9,6 @@ use crate::soap::Call;
 use crate::tasks::TaskState;
 use crate::tokens::{self, Operation, Work};
 use crate::vm::power_state;
-use crate::words::{Outcome, PowerAction, PowerState, VmRef};
 
 const POLL_MS: u32 = 1000;
 
@@ -89,6 +89,7 @@ fn pending(vm: &VmRef, action: PowerAction, task: Option<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use transload_guest::fault::FaultKind;
+    use transload_guest::source::Source;
 
     use super::*;
     use crate::script::{Scene, prop, task, vm, vm_ref};

@@ -4,6 +4,7 @@ mod rights;
 mod space;
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{Finding, Severity, VmRef};
 
 use crate::devices::{self, Disk};
 use crate::folder::DatastorePath;
@@ -11,7 +12,6 @@ use crate::properties::Object;
 use crate::session::Vcenter;
 use crate::settings::Settings;
 use crate::snapshots;
-use crate::words::{Finding, Severity, VmRef};
 
 const PATHS: [&str; 16] = [
     "name",
@@ -44,8 +44,8 @@ pub fn check(vcenter: &Vcenter<'_>, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
     rights::of_account(vcenter, &doing, &object, &stores, &mut report)?;
     of_machine(&object, &mut report);
     of_tracking(&object, &disks, &mut report);
-    of_snapshots(&object, vcenter.settings, &mut report);
-    of_hardware(&object, &disks, vcenter.settings, &mut report);
+    of_snapshots(&object, &vcenter.settings, &mut report);
+    of_hardware(&object, &disks, &vcenter.settings, &mut report);
     space::of_datastores(&stores, &mut report);
     facts(&object, &mut report);
     Ok(report.findings)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use transload_guest::fault::Fault;
+use transload_guest::paging::follow;
 use transload_guest::xml::Element;
 
 use crate::moref::Moref;
@@ -108,17 +109,16 @@ impl Vcenter<'_> {
                 if lenient == Lenient::Yes { call.flag("reportMissingObjectsInResults", true) } else { call }
             })
             .within("options", |call| call.number("maxObjects", PAGE));
-        let mut found = Vec::new();
-        let mut reply = self.post(held, doing, &call)?;
-        loop {
+        follow(kind, |token| {
+            let reply = match token {
+                None => self.post(held, doing, &call)?,
+                Some(token) => self.post(held, doing, &Call::new("ContinueRetrievePropertiesEx", collector).text("token", token))?,
+            };
             // No result at all is what an empty set looks like.
-            let Some(page) = reply.child("returnval") else { return Ok(found) };
-            for item in page.children_named("objects") {
-                found.push(self.object(item, doing, lenient)?);
-            }
-            let Some(token) = page.text_of("token").filter(|token| !token.is_empty()) else { return Ok(found) };
-            reply = self.post(held, doing, &Call::new("ContinueRetrievePropertiesEx", collector).text("token", token))?;
-        }
+            let Some(page) = reply.child("returnval") else { return Ok((Vec::new(), None)) };
+            let found = page.children_named("objects").map(|item| self.object(item, doing, lenient)).collect::<Result<_, _>>()?;
+            Ok((found, page.text_of("token").filter(|token| !token.is_empty()).map(str::to_owned)))
+        })
     }
 
     fn object(&self, item: &Element, doing: &str, lenient: Lenient) -> Result<Object, Refusal> {

@@ -7,18 +7,15 @@
 //! One entry per snapshot and disk, forgotten when the snapshot is closed: a host keeps a few hundred of them.
 
 use serde::{Deserialize, Serialize};
-use transload_guest::fault::FaultKind;
 use transload_guest::http::Extent;
 use transload_guest::ports::Sessions;
+use transload_guest::shared::{Change, change};
 
 use crate::location::Location;
 use crate::tokens::SnapshotToken;
 
 /// More than any host pulls at once; the oldest are forgotten first.
 const HANDED_MAX: usize = 256;
-
-/// How often a race with another instance is run again.
-const TRIES: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -47,43 +44,40 @@ impl<'a> Recall<'a> {
     }
 
     pub fn location(&self) -> Option<Location> {
-        self.known().map(|(_, known)| known.location)
+        self.sessions.get(&self.name).and_then(|entry| read(&entry.value)).map(|known| known.location)
     }
 
     /// Remembers it for the others. Losing a race is as good as winning it: both looked at the same file.
     pub fn found(&self, location: &Location) {
         let known = Known { location: location.clone(), login: 0, handed: Vec::new() };
         let expected = self.sessions.get(&self.name).map(|entry| entry.version);
-        let _ = self.write(expected, &known);
+        let _ = self.sessions.compare_and_set(&self.name, expected, &written(&known));
     }
 
     /// Notes that `range` is handed out under the login of that number.
     pub fn hand_out(&self, login: u64, range: Extent) -> Asked {
-        for _ in 0..TRIES {
-            let Some((version, mut known)) = self.known() else { return Asked::Again };
+        let handed_out = change(self.sessions, &self.name, |now| {
+            let Some(mut known) = now.and_then(read) else { return Change::Leave(Asked::Again) };
             if known.login != login {
                 (known.login, known.handed) = (login, Vec::new());
             }
             if known.handed.iter().any(|(start, end)| *start < range.end() && range.offset < *end) {
-                return Asked::Again;
+                return Change::Leave(Asked::Again);
             }
             known.handed.push((range.offset, range.end()));
             let surplus = known.handed.len().saturating_sub(HANDED_MAX);
             known.handed.drain(..surplus);
-            match self.write(Some(version), &known) {
-                Ok(()) => return Asked::First,
-                Err(FaultKind::Conflict) => continue,
-                Err(_) => return Asked::Again,
-            }
-        }
-        Asked::Again
+            Change::Write(written(&known), Asked::First)
+        });
+        handed_out.unwrap_or(Asked::Again)
     }
 
     /// The login was found alive or was renewed: the ranges may be handed out once more.
     pub fn take_back(&self) {
-        if let Some((version, known)) = self.known() {
-            let _ = self.write(Some(version), &Known { handed: Vec::new(), ..known });
-        }
+        let _ = change(self.sessions, &self.name, |now| match now.and_then(read) {
+            Some(known) => Change::Write(written(&Known { handed: Vec::new(), ..known }), ()),
+            None => Change::Leave(()),
+        });
     }
 
     pub fn forget(&self) {
@@ -91,16 +85,14 @@ impl<'a> Recall<'a> {
             let _ = self.sessions.compare_and_set(&self.name, Some(entry.version), &[]);
         }
     }
+}
 
-    fn known(&self) -> Option<(u64, Known)> {
-        let entry = self.sessions.get(&self.name)?;
-        serde_json::from_slice(&entry.value).ok().map(|known| (entry.version, known))
-    }
+fn read(value: &[u8]) -> Option<Known> {
+    serde_json::from_slice(value).ok()
+}
 
-    fn write(&self, expected: Option<u64>, known: &Known) -> Result<(), FaultKind> {
-        let value = serde_json::to_vec(known).map_err(|_| FaultKind::Internal)?;
-        self.sessions.compare_and_set(&self.name, expected, &value).map(|_| ()).map_err(|fault| fault.kind)
-    }
+fn written(known: &Known) -> Vec<u8> {
+    serde_json::to_vec(known).expect("only text and numbers")
 }
 
 #[cfg(test)]

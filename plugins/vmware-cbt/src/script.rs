@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use transload_guest::fault::Fault;
 use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
 use transload_guest::ports::{Entry, Http, Sessions};
+use transload_guest::source::VmRef;
 use transload_guest::xml::{self, Element};
 
 use crate::location::Peek;
 use crate::session::Vcenter;
 use crate::settings::Settings;
-use crate::words::VmRef;
 
 pub fn http(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -205,7 +205,7 @@ impl Scene {
     }
 
     pub fn run<T>(&self, work: impl FnOnce(&Vcenter<'_>) -> T) -> T {
-        work(&Vcenter { http: self, sessions: &self.memory, settings: &self.settings })
+        work(&Vcenter { http: self, sessions: &self.memory, settings: self.settings.clone() })
     }
 
     /// The bodies of the requests of this key.

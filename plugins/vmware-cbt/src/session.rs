@@ -1,18 +1,12 @@
-//! One login for all instances of this plugin, kept in the host's volatile store.
-//!
-//! ```text
-//!   stored? ─yes─▶ use it ──NotAuthenticated──▶ stored one newer? ─yes─▶ use that
-//!      │ no                                        │ no
-//!      └──▶ versions, service content, Login ◀─────┘
-//!                 └─▶ compare-and-set; lost the race ─▶ log out again, use the winner's
-//! ```
+//! One login for all instances of this plugin (`transload_guest::logins` keeps it), and calls that are made under it.
 //!
 //! vCenter counts sessions (some 2,000 for everybody), so no instance keeps one of its own.
 
 use serde::{Deserialize, Serialize};
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{Method, Request};
-use transload_guest::ports::{Entry, Http, Sessions};
+use transload_guest::logins::{self, Account, Logins};
+use transload_guest::ports::{Http, Sessions};
 use transload_guest::xml::Element;
 
 use crate::moref::Moref;
@@ -49,18 +43,13 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// A login with the version under which it is stored, so that a stale one is told from a renewed one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Held {
-    pub login: Login,
-    pub stored: u64,
-}
+pub type Held = logins::Held<Login>;
 
 /// A vCenter or an ESXi host, as whoever the settings name.
 pub struct Vcenter<'a> {
     pub http: &'a dyn Http,
     pub sessions: &'a dyn Sessions,
-    pub settings: &'a Settings,
+    pub settings: Settings,
 }
 
 impl Vcenter<'_> {
@@ -76,50 +65,21 @@ impl Vcenter<'_> {
 
     /// Several calls that belong to one session. They are all made again when it ends in between, so they must only read.
     pub fn in_session<T>(&self, work: impl Fn(&Held) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        let held = self.held()?;
-        match work(&held) {
-            Err(refusal) if ended(&refusal) => work(&self.renewed(held.stored)?),
-            other => other,
-        }
+        self.logins().in_session(work)
+    }
+
+    /// The login that all instances use now.
+    pub fn held(&self) -> Result<Held, Refusal> {
+        self.logins().held()
+    }
+
+    fn logins(&self) -> Logins<'_, Self> {
+        Logins { account: self, sessions: self.sessions, name: LOGIN }
     }
 
     pub fn post(&self, held: &Held, doing: &str, call: &Call) -> Result<Element, Refusal> {
         let answer = self.wire().post(&held.login.version, Some(&held.login.cookie), doing, call)?;
         Ok(answer.element)
-    }
-
-    /// The login that all instances use now.
-    pub fn held(&self) -> Result<Held, Refusal> {
-        match self.stored() {
-            Some(held) => Ok(held),
-            None => self.log_in(self.sessions.get(LOGIN).map(|entry| entry.version)),
-        }
-    }
-
-    fn renewed(&self, stale: u64) -> Result<Held, Refusal> {
-        match self.stored() {
-            Some(held) if held.stored != stale => Ok(held),
-            Some(_) => self.log_in(Some(stale)),
-            None => self.log_in(self.sessions.get(LOGIN).map(|entry| entry.version)),
-        }
-    }
-
-    fn stored(&self) -> Option<Held> {
-        let Entry { version, value } = self.sessions.get(LOGIN)?;
-        serde_json::from_slice(&value).ok().map(|login| Held { login, stored: version })
-    }
-
-    fn log_in(&self, expected: Option<u64>) -> Result<Held, Refusal> {
-        let login = self.fresh_login()?;
-        let value = serde_json::to_vec(&login).map_err(|error| Fault::corrupt(error.to_string()))?;
-        match self.sessions.compare_and_set(LOGIN, expected, &value) {
-            Ok(stored) => Ok(Held { login, stored }),
-            Err(fault) if fault.kind == FaultKind::Conflict => {
-                self.log_out(&login);
-                self.stored().ok_or_else(|| Fault::unavailable("Another instance logged in and out again meanwhile.").into())
-            }
-            Err(fault) => Err(fault.into()),
-        }
     }
 
     fn fresh_login(&self) -> Result<Login, Refusal> {
@@ -161,16 +121,33 @@ impl Vcenter<'_> {
             _ => Err(self.wire().bad_status(&response, "say which versions of its API it speaks").into()),
         }
     }
+}
 
-    /// An orphaned session may stay for hours; that it could not be ended is no reason to fail.
+impl Account for Vcenter<'_> {
+    type Login = Login;
+    type Refusal = Refusal;
+
+    fn log_in(&self) -> Result<Login, Refusal> {
+        self.fresh_login()
+    }
+
+    /// An orphaned session may stay for hours.
     fn log_out(&self, login: &Login) {
         let _ = self.wire().post(&login.version, Some(&login.cookie), "log out", &Call::new("Logout", &login.session_manager));
     }
-}
 
-/// A 401 on /folder says the same as NotAuthenticated on /sdk.
-fn ended(refusal: &Refusal) -> bool {
-    refusal.is("NotAuthenticated") || matches!(refusal, Refusal::Transport(fault) if fault.kind == FaultKind::Auth)
+    /// A 401 on /folder says the same as NotAuthenticated on /sdk.
+    fn has_ended(&self, refusal: &Refusal) -> bool {
+        refusal.is("NotAuthenticated") || matches!(refusal, Refusal::Transport(fault) if fault.kind == FaultKind::Auth)
+    }
+
+    fn write(login: &Login) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec(login).map_err(|error| Fault::corrupt(error.to_string()))
+    }
+
+    fn read(value: &[u8]) -> Option<Login> {
+        serde_json::from_slice(value).ok()
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! vCenter's tasks: what became of one, and whether one of a kind is under way.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::VmRef;
 use transload_guest::xml::Element;
 
 use crate::moref::Moref;
 use crate::session::Vcenter;
 use crate::soap::{Call, Refusal, SoapFault};
-use crate::words::VmRef;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskState {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use transload_guest::fault::Fault;
 
-use crate::words::{PowerAction, VmRef};
+use transload_guest::source::{PowerAction, VmRef};
 
 const VERSION: u32 = 1;
 
@@ -63,9 +63,19 @@ pub enum Work {
         task: Option<String>,
     },
     Power {
+        #[serde(with = "Action")]
         action: PowerAction,
         task: Option<String>,
     },
+}
+
+/// A `PowerAction`, as it stands in a token.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PowerAction", rename_all = "kebab-case")]
+enum Action {
+    On,
+    Off,
+    Shutdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

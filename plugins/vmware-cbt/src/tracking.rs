@@ -11,6 +11,7 @@
 //! Each step looks first whether it is done already, so that a step whose reply was lost is not done twice.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{Outcome, VmRef};
 
 use crate::moref::Moref;
 use crate::session::Vcenter;
@@ -18,7 +19,6 @@ use crate::snapshots::{self, Snapshot};
 use crate::soap::Call;
 use crate::tasks::TaskState;
 use crate::tokens::{self, Goal, Operation, Work};
-use crate::words::{Outcome, VmRef};
 
 const POLL_MS: u32 = 500;
 

@@ -2,20 +2,29 @@
 
 use transload_guest::fault::Fault;
 use transload_guest::http::Extent;
+use transload_guest::imports::Imports;
+use transload_guest::machine::VmDefinition;
+use transload_guest::source::{
+    ByteSource, Changes, Closing, Description, Finding, InventoryPage, Outcome, PowerAction, Quiesce, SnapshotDisk, Source, VmPlacement,
+    VmRef,
+};
 
-use crate::location::Peek;
-use crate::reading::LazyRange;
 use crate::session::Vcenter;
+use crate::settings::Settings;
 use crate::soap::Call;
 use crate::tokens::{self, Operation, SnapshotToken, Work};
-use crate::words::{
-    Changes, Description, Finding, InventoryPage, Outcome, Placement, PowerAction, Quiesce, SnapshotDisk, VmDefinition, VmRef,
-};
 use crate::{changes, closing, definition, inventory, moref::Moref, opening, placement, power, preflight, reading, tracking};
 
-impl Vcenter<'_> {
+transload_guest::export_source!(Vcenter<'static>);
+
+/// vSphere keeps its tracking beside the disk: nothing for a marker, which is why `release_markers` is left as it is.
+impl Source for Vcenter<'_> {
+    fn open(settings: &str) -> Result<Self, Fault> {
+        Ok(Vcenter { http: &Imports, sessions: &Imports, settings: Settings::parse(settings)? })
+    }
+
     /// Who answers. Proves the login, for a product's name alone is told to everybody.
-    pub fn describe(&self) -> Result<Description, Fault> {
+    fn describe(&self) -> Result<Description, Fault> {
         let product = self.in_session(|held| {
             let root = held.login.root_folder.clone();
             self.read("read the root folder", &root, &["name"])?;
@@ -24,59 +33,61 @@ impl Vcenter<'_> {
         Ok(Description { product, disks_per_host_max: Some(self.settings.disks_per_host_max) })
     }
 
-    pub fn inventory(&self, cursor: Option<&str>) -> Result<InventoryPage, Fault> {
+    fn inventory(&self, cursor: Option<&str>) -> Result<InventoryPage, Fault> {
         inventory::page(self, cursor)
     }
 
-    pub fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
+    fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
         preflight::check(self, vm)
     }
 
-    pub fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
+    fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
         definition::read(self, vm)
     }
 
-    pub fn placement(&self, vm: &VmRef) -> Result<Placement, Fault> {
+    fn placement(&self, vm: &VmRef) -> Result<VmPlacement, Fault> {
         placement::read(self, vm)
     }
 
-    pub fn enable_tracking(&self, vm: &VmRef) -> Result<Outcome, Fault> {
+    fn enable_tracking(&self, vm: &VmRef) -> Result<Outcome, Fault> {
         tracking::enable(self, vm)
     }
 
-    pub fn reset_tracking(&self, vm: &VmRef) -> Result<Outcome, Fault> {
+    fn reset_tracking(&self, vm: &VmRef) -> Result<Outcome, Fault> {
         tracking::reset(self, vm)
     }
 
-    pub fn open_snapshot(&self, vm: &VmRef, tag: &str, quiesce: Quiesce) -> Result<Outcome, Fault> {
+    fn open_snapshot(&self, vm: &VmRef, tag: &str, quiesce: Quiesce) -> Result<Outcome, Fault> {
         opening::open(self, vm, tag, quiesce)
     }
 
-    pub fn close_snapshot(&self, token: &str) -> Result<Outcome, Fault> {
+    /// Markers are not in the snapshot: both ways of closing are one.
+    fn close_snapshot(&self, token: &str, _: Closing) -> Result<Outcome, Fault> {
         closing::close(self, &tokens::read(token)?)
     }
 
-    pub fn leftovers(&self, vm: &VmRef, tag_prefix: &str) -> Result<Vec<String>, Fault> {
+    fn leftovers(&self, vm: &VmRef, tag_prefix: &str) -> Result<Vec<String>, Fault> {
         opening::leftovers(self, vm, tag_prefix)
     }
 
-    pub fn disks(&self, token: &str) -> Result<Vec<SnapshotDisk>, Fault> {
+    fn disks(&self, token: &str) -> Result<Vec<SnapshotDisk>, Fault> {
         changes::disks(self, &tokens::read(token)?)
     }
 
-    pub fn changed(&self, token: &str, disk: &str, since: &str, cursor: Option<&str>) -> Result<Changes, Fault> {
+    fn changed(&self, token: &str, disk: &str, since: &str, cursor: Option<&str>) -> Result<Changes, Fault> {
         changes::changed(self, &tokens::read(token)?, disk, since, cursor)
     }
 
-    pub fn open_range(&self, peek: &dyn Peek, token: &str, disk: &str, range: Extent) -> Result<LazyRange, Fault> {
-        reading::open_range(self, peek, &tokens::read(token)?, disk, range)
+    fn open_range(&self, token: &str, disk: &str, range: Extent) -> Result<ByteSource, Fault> {
+        let lazy = reading::open_range(self, &Imports, &tokens::read(token)?, disk, range)?;
+        Imports.lazy(&lazy.request, lazy.range)
     }
 
-    pub fn power(&self, vm: &VmRef, action: PowerAction) -> Result<Outcome, Fault> {
+    fn power(&self, vm: &VmRef, action: PowerAction) -> Result<Outcome, Fault> {
         power::bring(self, vm, action)
     }
 
-    pub fn poll(&self, operation: &str) -> Result<Outcome, Fault> {
+    fn poll(&self, operation: &str) -> Result<Outcome, Fault> {
         let operation: Operation = tokens::read(operation)?;
         let vm = operation.vm_ref();
         match operation.work {
@@ -91,7 +102,7 @@ impl Vcenter<'_> {
     }
 
     /// Asks vCenter to give the task up. It may say that it cannot; then polling tells how it ends.
-    pub fn cancel(&self, operation: &str) -> Result<(), Fault> {
+    fn cancel(&self, operation: &str) -> Result<(), Fault> {
         let task = match tokens::read::<Operation>(operation)?.work {
             Work::Open { task, .. } => Some(task),
             Work::Track { task, .. } | Work::Power { task, .. } => task,

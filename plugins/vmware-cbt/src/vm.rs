@@ -1,12 +1,12 @@
 //! A VM, found and proven to be the one that was meant. Every verb starts here.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::{PowerState, VmRef};
 
 use crate::moref::Moref;
 use crate::properties::Object;
 use crate::session::Vcenter;
 use crate::snapshots::{self, Snapshot};
-use crate::words::{PowerState, VmRef};
 
 pub const INSTANCE_UUID: &str = "config.instanceUuid";
 const NAME: &str = "name";

@@ -9,12 +9,12 @@ use std::io::Write;
 use transload_guest::fault::{Fault, FaultKind};
 use transload_guest::http::{BodyPart, Request, Response};
 use transload_guest::ports::{Entry, Http, Sessions};
+use transload_guest::source::{Closing, Outcome, PowerAction, PowerState, Quiesce, Severity, Source, VmRef, VmSummary};
 use transload_guest::xml::escaped;
 use vmware_cbt::changes;
 use vmware_cbt::session::Vcenter;
 use vmware_cbt::settings::Settings;
 use vmware_cbt::tokens;
-use vmware_cbt::words::{Outcome, PowerAction, PowerState, Quiesce, Severity, VmRef, VmSummary};
 
 const PASSWORD: &str = r#"it's <a> & "b""#;
 
@@ -82,7 +82,7 @@ fn with_vcsim(password: &'static str, work: impl FnOnce(&Vcenter<'_>)) {
         return;
     };
     let settings = Settings::parse(&format!(r#"{{"url":"{url}","username":"svc@vsphere.local"}}"#)).unwrap();
-    work(&Vcenter { http: &Network::new(password), sessions: &Memory::default(), settings: &settings });
+    work(&Vcenter { http: &Network::new(password), sessions: &Memory::default(), settings });
 }
 
 /// The nth VM, so that tests which change a VM do not share one.
@@ -169,7 +169,7 @@ fn a_snapshot_is_opened_once_found_again_and_closed_twice() {
         assert_eq!(disks[0].marker, None, "there is no tracking there");
         let gone = tokens::read(&opened.token).unwrap();
         for _ in 0..2 {
-            assert_eq!(finish(vcenter, vcenter.close_snapshot(&opened.token).unwrap()), Outcome::Closed);
+            assert_eq!(finish(vcenter, vcenter.close_snapshot(&opened.token, Closing::KeepMarkers).unwrap()), Outcome::Closed(Vec::new()));
         }
         assert_eq!(changes::disks(vcenter, &gone).unwrap_err().kind, FaultKind::NotFound);
         assert_eq!(vcenter.leftovers(&vm, "transload-").unwrap(), [] as [String; 0]);
@@ -185,8 +185,8 @@ fn asking_for_changes_is_a_resync_since_tracking_is_not_active() {
         };
         let disk = vcenter.disks(&opened.token).unwrap().remove(0);
         let changes = vcenter.changed(&opened.token, &disk.id, "52 00/1", None).unwrap();
-        assert!(matches!(changes, vmware_cbt::words::Changes::Resync { code: "tracking-reset", .. }), "{changes:?}");
-        finish(vcenter, vcenter.close_snapshot(&opened.token).unwrap());
+        assert!(matches!(changes, transload_guest::source::Changes::Resync { code: "tracking-reset", .. }), "{changes:?}");
+        finish(vcenter, vcenter.close_snapshot(&opened.token, Closing::KeepMarkers).unwrap());
     });
 }
 

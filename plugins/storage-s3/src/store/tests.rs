@@ -1,4 +1,5 @@
 use transload_guest::fault::FaultKind;
+use transload_guest::ports::SecretForm;
 
 use super::*;
 use crate::script::{Script, Sealed, reply, settings};
@@ -70,7 +71,7 @@ fn a_body_larger_than_one_request_takes_is_refused_before_a_packet_leaves() {
         }
     }
     impl transload_guest::ports::Secrets for Deaf {
-        fn sign_chain(&self, _: &str, _: &[u8], _: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+        fn sign_chain(&self, _: &str, _: SecretForm, _: &[u8], _: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
             panic!("nothing to sign")
         }
     }

@@ -1,3 +1,5 @@
+use transload_guest::source::{Closing, Source};
+
 use super::*;
 use crate::script::{Scene, objects, prop, snapshot_prop, task, vm, vm_ref};
 
@@ -14,7 +16,7 @@ fn standing() -> String {
 }
 
 fn close_it(scene: &Scene) -> Result<Outcome, Fault> {
-    scene.run(|vcenter| vcenter.close_snapshot(&tokens::write(&token())))
+    scene.run(|vcenter| vcenter.close_snapshot(&tokens::write(&token()), Closing::DiscardMarkers))
 }
 
 fn poll(scene: &Scene, outcome: Result<Outcome, Fault>) -> Result<Outcome, Fault> {
@@ -30,13 +32,13 @@ fn one_snapshot_is_removed_by_its_reference_and_nothing_else() {
     let wanted =
         r#"<_this type="VirtualMachineSnapshot">snapshot-9</_this><removeChildren>false</removeChildren><consolidate>true</consolidate>"#;
     assert!(body.contains(wanted), "{body}");
-    assert_eq!(poll(&scene, pending), Ok(Outcome::Closed));
+    assert_eq!(poll(&scene, pending), Ok(Outcome::Closed(Vec::new())));
 }
 
 #[test]
 fn closed_already_is_closed_and_so_is_a_vm_that_is_gone() {
-    assert_eq!(close_it(&Scene::new().on(LOOK, &vm(""))), Ok(Outcome::Closed));
-    assert_eq!(close_it(&Scene::new().fails(LOOK, "ManagedObjectNotFound")), Ok(Outcome::Closed));
+    assert_eq!(close_it(&Scene::new().on(LOOK, &vm(""))), Ok(Outcome::Closed(Vec::new())));
+    assert_eq!(close_it(&Scene::new().fails(LOOK, "ManagedObjectNotFound")), Ok(Outcome::Closed(Vec::new())));
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn what_vcenter_could_not_merge_is_consolidated() {
     let removing = close_it(&scene);
     let consolidating = poll(&scene, removing);
     assert_eq!(scene.count("ConsolidateVMDisks_Task"), 1);
-    assert_eq!(poll(&scene, consolidating), Ok(Outcome::Closed));
+    assert_eq!(poll(&scene, consolidating), Ok(Outcome::Closed(Vec::new())));
 }
 
 #[test]
@@ -117,5 +119,5 @@ fn a_forgotten_task_is_judged_by_the_tree() {
     let work =
         Work::Close { tag: "transload-1".into(), snapshot: "snapshot-9".into(), phase: ClosePhase::Removing, task: Some("task-1".into()) };
     let operation = tokens::write(&Operation::of(&vm_ref(), work));
-    assert_eq!(scene.run(|vcenter| vcenter.poll(&operation)), Ok(Outcome::Closed));
+    assert_eq!(scene.run(|vcenter| vcenter.poll(&operation)), Ok(Outcome::Closed(Vec::new())));
 }

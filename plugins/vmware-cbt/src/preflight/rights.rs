@@ -4,6 +4,7 @@
 //! do on an object without trying it. A server that cannot tell is no reason to stop: the right is then missed where it is used, by name.
 
 use transload_guest::fault::Fault;
+use transload_guest::source::Severity;
 use transload_guest::xml::Element;
 
 use super::Report;
@@ -11,7 +12,6 @@ use crate::moref::Moref;
 use crate::properties::Object;
 use crate::session::{Authorization, Vcenter};
 use crate::soap::{Call, Refusal};
-use crate::words::Severity;
 
 struct Right {
     id: &'static str,

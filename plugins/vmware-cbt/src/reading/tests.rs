@@ -172,6 +172,6 @@ fn closing_the_snapshot_forgets_where_its_disks_lay() {
     let look = "RetrievePropertiesEx:<pathSet>runtime.consolidationNeeded<";
     let rules = scene.on(look, &vm(&raw_prop("config.hardware.device", &device())));
     let closed = rules.run(|vcenter| crate::closing::close(vcenter, &token()));
-    assert_eq!(closed, Ok(crate::words::Outcome::Closed));
+    assert_eq!(closed, Ok(transload_guest::source::Outcome::Closed(Vec::new())));
     assert_eq!(Recall::of(&rules.memory, &token(), "6000c29a").location(), None);
 }

@@ -1,3 +1,5 @@
+use transload_guest::ports::Entry;
+
 use super::*;
 use crate::script::{Scene, http, objects, prop};
 
@@ -36,7 +38,7 @@ fn every_post_names_the_negotiated_version() {
     }
     let scene = Scene::new().on("RetrievePropertiesEx", &root_name());
     let http = Recording(&scene, Default::default());
-    read_root(&Vcenter { http: &http, sessions: &scene.memory, settings: &scene.settings }).unwrap();
+    read_root(&Vcenter { http: &http, sessions: &scene.memory, settings: scene.settings.clone() }).unwrap();
     let actions = http.1.borrow();
     assert_eq!(actions.len(), 3);
     assert!(actions.iter().all(|action| action == "\"urn:vim25/8.0.2.0\""), "{actions:?}");
@@ -64,9 +66,9 @@ fn a_session_that_ends_at_once_again_is_an_auth_fault_and_not_a_loop() {
 fn a_renewal_by_another_instance_is_used_instead_of_a_second_login() {
     let scene = Scene::new().on("RetrievePropertiesEx", &root_name());
     let stale = scene.run(|vcenter| vcenter.held()).unwrap();
-    let renewed = scene.run(|vcenter| vcenter.renewed(stale.stored)).unwrap();
+    let renewed = scene.run(|vcenter| vcenter.logins().renewed(stale.stored)).unwrap();
     assert_eq!(scene.count("Login"), 2);
-    assert_eq!(scene.run(|vcenter| vcenter.renewed(stale.stored)).unwrap(), renewed);
+    assert_eq!(scene.run(|vcenter| vcenter.logins().renewed(stale.stored)).unwrap(), renewed);
     assert_eq!(scene.count("Login"), 2, "the second one found it renewed already");
 }
 
@@ -88,7 +90,7 @@ fn losing_the_race_ends_the_own_session_and_takes_the_winners() {
     }
     let scene = Scene::new();
     let rival = Rival(&scene, Default::default());
-    let held = Vcenter { http: &scene, sessions: &rival, settings: &scene.settings }.held().unwrap();
+    let held = Vcenter { http: &scene, sessions: &rival, settings: scene.settings.clone() }.held().unwrap();
     assert!(held.login.cookie.contains("theirs"));
     assert_eq!(scene.count("Logout"), 1);
     let seen = scene.seen.borrow();

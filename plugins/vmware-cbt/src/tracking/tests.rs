@@ -1,4 +1,5 @@
 use transload_guest::fault::FaultKind;
+use transload_guest::source::Source;
 
 use super::*;
 use crate::script::{Scene, prop, snapshot_prop, task, vm, vm_ref};
