@@ -147,7 +147,7 @@ fn fits(language: Language, manifest: &Manifest, built: &Built) -> Result<(), Re
     let any = |import: &str| built.misfits.iter().any(|why| why.starts_with(&format!("it imports {import}:")));
     let next = match (any("wasi"), any("transload")) {
         (true, _) => language.without_wasi(),
-        (_, true) => "Leave the interface out of the world in wit/plugin.wit, or ask in manifest.toml for what is named.",
+        (_, true) => language.without_imports(),
         _ => "Correct what is named, then build again.",
     };
     Err(Refused { code: 3, what, next: next.to_owned() })
@@ -222,6 +222,7 @@ mod tests {
         assert_eq!(fits(Language::Js, &manifest, &built(&wasi[1..])).unwrap_err().next, "Correct what is named, then build again.");
         let secrets = ["it imports transload:plugin/secrets@0.1.0: no secret is granted for signing"];
         assert!(fits(Language::Js, &manifest, &built(&secrets)).unwrap_err().next.starts_with("Leave the interface out of the world"));
+        assert!(fits(Language::Rust, &manifest, &built(&secrets)).unwrap_err().next.starts_with("Do not call it"));
         assert_eq!(fits(Language::Rust, &manifest, &built(&[])), Ok(()));
     }
 }

@@ -43,6 +43,16 @@ impl Language {
         }
     }
 
+    /// How to build without an interface of the contract that the manifest asks nothing for.
+    pub fn without_imports(self) -> &'static str {
+        match self {
+            Language::Rust => "Do not call it, or ask in manifest.toml for what is named.",
+            Language::Python | Language::Js => {
+                "Leave the interface out of the world in wit/plugin.wit, or ask in manifest.toml for what is named."
+            }
+        }
+    }
+
     /// Where imports come from that no host grants, and how to build without them.
     pub fn without_wasi(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! A cutover of names: address records at a PowerDNS server, by its HTTP API.
 //!
 //! ```text
-//!   agent ─▶ cutover (this file) ─▶ plan.rs: the steps of a wave, out of its settings alone
+//!   agent ─▶ Cutover (this file) ─▶ plan.rs: the steps of a wave, out of its settings alone
 //!                 │
 //!                 └▶ server.rs: one record set, read and replaced
 //! ```
@@ -12,80 +12,72 @@
 mod plan;
 mod server;
 
-// The contract in wit/ as Rust: `transload::plugin` is what the agent offers, `exports` is what it calls.
-wit_bindgen::generate!({ path: "wit", world: "plugin", generate_all });
+use transload_guest::cutover::{Context, Cutover, Description, Step};
+use transload_guest::fault::Fault;
 
-use exports::transload::plugin::cutover::{Context, Description, Guest, Step};
 use plan::Change;
 use server::{Server, Set};
-use transload::plugin::types::{Fault, FaultKind};
 
-struct Plugin;
+transload_guest::export_cutover!(Plugin);
 
-export!(Plugin);
+struct Plugin {
+    server: Server,
+}
 
-impl Guest for Plugin {
-    fn describe() -> Result<Description, Fault> {
-        let product = Server::open()?.product()?;
-        Ok(Description { product })
+impl Cutover for Plugin {
+    fn open(settings: &str) -> Result<Plugin, Fault> {
+        Ok(Plugin {
+            server: Server::open(settings)?,
+        })
+    }
+
+    fn describe(&self) -> Result<Description, Fault> {
+        Ok(Description {
+            product: self.server.product()?,
+        })
     }
 
     /// Asks nobody: a plan is shown before anything is touched, and must be the same when it is carried out.
-    fn plan(context: Context) -> Result<Vec<Step>, Fault> {
-        plan::steps(&context)
+    fn plan(&self, context: &Context) -> Result<Vec<Step>, Fault> {
+        plan::steps(context)
     }
 
-    fn check(step: Step) -> Result<String, Fault> {
-        let found = Server::open()?.read(&Change::of(&step)?)?;
-        serde_json::to_string(&found).map_err(|error| fault(FaultKind::Internal, error.to_string()))
+    fn check(&self, step: &Step) -> Result<String, Fault> {
+        let found = self.server.read(&Change::of(step)?)?;
+        serde_json::to_string(&found).map_err(|error| Fault::internal(error.to_string()))
     }
 
-    fn apply(step: Step, before: String, _idempotency_key: String) -> Result<(), Fault> {
-        let (change, before) = (Change::of(&step)?, parsed(&before)?);
-        replace(&change, &before, &change.done(&before))
+    fn apply(&self, step: &Step, before: &str, _idempotency_key: &str) -> Result<(), Fault> {
+        let (change, before) = (Change::of(step)?, parsed(before)?);
+        self.replace(&change, &before, &change.done(&before))
     }
 
-    fn verify(step: Step) -> Result<bool, Fault> {
-        let change = Change::of(&step)?;
-        Ok(change.is_done(&Server::open()?.read(&change)?))
+    fn verify(&self, step: &Step) -> Result<bool, Fault> {
+        let change = Change::of(step)?;
+        Ok(change.is_done(&self.server.read(&change)?))
     }
 
-    fn undo(step: Step, before: String) -> Result<(), Fault> {
-        let (change, before) = (Change::of(&step)?, parsed(&before)?);
-        replace(&change, &change.done(&before), &before)
+    fn undo(&self, step: &Step, before: &str) -> Result<(), Fault> {
+        let (change, before) = (Change::of(step)?, parsed(before)?);
+        self.replace(&change, &change.done(&before), &before)
     }
 }
 
-/// From one state to another, unless it is there already. Anything else was made by somebody else, and is left as it is.
-fn replace(change: &Change, from: &Set, to: &Set) -> Result<(), Fault> {
-    let server = Server::open()?;
-    match server.read(change)? {
-        now if now == *to => Ok(()),
-        now if now == *from => server.write(change, to),
-        now => Err(fault(
-            FaultKind::Conflict,
-            format!(
+impl Plugin {
+    /// From one state to another, unless it is there already. Anything else was made by somebody else, and is left as it is.
+    fn replace(&self, change: &Change, from: &Set, to: &Set) -> Result<(), Fault> {
+        match self.server.read(change)? {
+            now if now == *to => Ok(()),
+            now if now == *from => self.server.write(change, to),
+            now => Err(Fault::conflict(format!(
                 "Somebody else changed {}: it is {now}, and {from} was expected. It was left as it is.",
                 change.name
-            ),
-        )),
+            ))),
+        }
     }
 }
 
 fn parsed(before: &str) -> Result<Set, Fault> {
-    serde_json::from_str(before).map_err(|error| {
-        fault(
-            FaultKind::Invalid,
-            format!("This is not what check answered: {error}."),
-        )
-    })
-}
-
-/// The kinds are in types.wit of the contract; the agent's retry policy looks at them and at nothing else.
-fn fault(kind: FaultKind, message: impl Into<String>) -> Fault {
-    Fault {
-        kind,
-        message: message.into(),
-        retry_after_ms: None,
-    }
+    serde_json::from_str(before)
+        .map_err(|error| Fault::invalid(format!("This is not what check answered: {error}.")))
 }

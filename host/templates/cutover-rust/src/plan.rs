@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use transload_guest::cutover::{Context, Phase, Step};
+use transload_guest::fault::Fault;
 
-use crate::exports::transload::plugin::cutover::{Context, Phase, Step};
-use crate::fault;
 use crate::server::Set;
-use crate::transload::plugin::types::{Fault, FaultKind};
 
 /// What the operator writes for this plugin into the wave file. An unknown key is refused: a typing mistake must not become a default.
 #[derive(Deserialize)]
@@ -47,10 +46,10 @@ pub struct Change {
 impl Change {
     pub fn of(step: &Step) -> Result<Change, Fault> {
         let foreign = |error| {
-            fault(
-                FaultKind::Invalid,
-                format!("Step {} is none that this plugin plans: {error}.", step.id),
-            )
+            Fault::invalid(format!(
+                "Step {} is none that this plugin plans: {error}.",
+                step.id
+            ))
         };
         serde_json::from_str(&step.detail).map_err(foreign)
     }
@@ -144,8 +143,8 @@ fn step(
         change.name,
         change.kind.to_ascii_lowercase()
     );
-    let detail = serde_json::to_string(change)
-        .map_err(|error| fault(FaultKind::Internal, error.to_string()))?;
+    let detail =
+        serde_json::to_string(change).map_err(|error| Fault::internal(error.to_string()))?;
     Ok(Step {
         id,
         phase,
@@ -188,8 +187,5 @@ fn by_kind(addresses: &[String]) -> Result<Vec<(&'static str, Vec<String>)>, Fau
 }
 
 fn wrong(why: impl std::fmt::Display) -> Fault {
-    fault(
-        FaultKind::Invalid,
-        format!("This wave cannot be planned: {why}."),
-    )
+    Fault::invalid(format!("This wave cannot be planned: {why}."))
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::http::{Auth, BodyPart, Method, Request, Response};
+use transload_guest::imports::Imports;
+use transload_guest::ports::Http;
 
-use crate::fault;
 use crate::plan::Change;
-use crate::transload::plugin::config;
-use crate::transload::plugin::http::{Auth, BodyPart, HeaderAuth, Method, Request, Response, send};
-use crate::transload::plugin::types::{Fault, FaultKind, Header};
 
 /// What the operator writes under `config` in the agent's configuration.
 #[derive(Deserialize)]
@@ -69,8 +69,8 @@ struct Record {
 }
 
 impl Server {
-    pub fn open() -> Result<Server, Fault> {
-        let mut settings: Settings = serde_json::from_str(&config::json()).map_err(wrong)?;
+    pub fn open(settings: &str) -> Result<Server, Fault> {
+        let mut settings: Settings = serde_json::from_str(settings).map_err(wrong)?;
         settings
             .endpoint
             .truncate(settings.endpoint.trim_end_matches('/').len());
@@ -115,7 +115,7 @@ impl Server {
                 "{} has a disabled record, which would not come back: remove or enable it.",
                 change.name
             );
-            return Err(fault(FaultKind::Unsupported, why));
+            return Err(Fault::unsupported(why));
         }
         let mut addresses: Vec<String> = set
             .records
@@ -141,8 +141,8 @@ impl Server {
             ttl: set.ttl.unwrap_or(0),
             records: records.collect(),
         };
-        let mut changed = serde_json::to_value(changed)
-            .map_err(|error| fault(FaultKind::Internal, error.to_string()))?;
+        let mut changed =
+            serde_json::to_value(changed).map_err(|error| Fault::internal(error.to_string()))?;
         changed["changetype"] = if set.ttl.is_some() {
             "REPLACE"
         } else {
@@ -159,10 +159,10 @@ impl Server {
         let name = change.name.trim_end_matches('.');
         match name == self.settings.zone || name.ends_with(&format!(".{}", self.settings.zone)) {
             true => Ok(()),
-            false => Err(fault(
-                FaultKind::Invalid,
-                format!("{} is not in zone {}.", change.name, self.settings.zone),
-            )),
+            false => Err(Fault::invalid(format!(
+                "{} is not in zone {}.",
+                change.name, self.settings.zone
+            ))),
         }
     }
 
@@ -177,29 +177,26 @@ impl Server {
         body: Option<String>,
         what: &str,
     ) -> Result<Response, Fault> {
-        let json = |name: &str| Header {
-            name: name.to_owned(),
-            value: "application/json".to_owned(),
+        let url = format!("{}/api/v1/servers/localhost{path}", self.settings.endpoint);
+        // The agent writes the secret into the request; it never comes in here.
+        let key = Auth::Header {
+            name: "x-api-key".to_owned(),
+            prefix: String::new(),
+            secret: "api-key".to_owned(),
         };
-        let request = Request {
-            method,
-            url: format!("{}/api/v1/servers/localhost{path}", self.settings.endpoint),
-            headers: vec![json("accept"), json("content-type")],
-            // The agent writes the secret into the request; it never comes in here.
-            auth: Auth::Header(HeaderAuth {
-                name: "x-api-key".to_owned(),
-                prefix: String::new(),
-                secret: "api-key".to_owned(),
-            }),
-        };
+        let json = "application/json";
+        let request = Request::new(method, url)
+            .header("accept", json)
+            .header("content-type", json)
+            .auth(key);
         let body: Vec<BodyPart> = body
             .map(|text| BodyPart::Bytes(text.into_bytes()))
             .into_iter()
             .collect();
-        let response = send(&request, &body)?;
+        let response = Imports.send(&request, &body)?;
         match response.status {
             200..=299 => Ok(response),
-            status => Err(fault(
+            status => Err(Fault::new(
                 kind(status),
                 format!(
                     "The name server did not {what}: status {status}{}.",
@@ -210,12 +207,8 @@ impl Server {
     }
 
     fn document<T: serde::de::DeserializeOwned>(&self, response: &Response) -> Result<T, Fault> {
-        let unreadable = |error| {
-            fault(
-                FaultKind::Corrupt,
-                format!("The name server's answer cannot be read: {error}."),
-            )
-        };
+        let unreadable =
+            |error| Fault::corrupt(format!("The name server's answer cannot be read: {error}."));
         serde_json::from_slice(&response.body).map_err(unreadable)
     }
 }
@@ -242,8 +235,7 @@ fn kind(status: u16) -> FaultKind {
 }
 
 fn wrong(why: impl fmt::Display) -> Fault {
-    fault(
-        FaultKind::Invalid,
-        format!("The settings of this name server cannot be used: {why}."),
-    )
+    Fault::invalid(format!(
+        "The settings of this name server cannot be used: {why}."
+    ))
 }

@@ -1,21 +1,13 @@
-//! What the store answers, as values and faults. The agent's retry policy looks at a fault's kind and at nothing else; the kinds
-//! are in types.wit of the contract.
+//! What the store answers, as values and faults. The agent's retry policy looks at a fault's kind and at nothing else.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::exports::transload::plugin::sink::{EntriesPage, Entry};
-use crate::transload::plugin::types::{Fault, FaultKind};
-
-pub fn fault(kind: FaultKind, message: impl Into<String>) -> Fault {
-    Fault {
-        kind,
-        message: message.into(),
-        retry_after_ms: None,
-    }
-}
+use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::http::retry_after_ms;
+use transload_guest::sink::{EntriesPage, Entry};
 
 /// An answer that is no success.
 pub struct Refusal<'a> {
@@ -36,15 +28,13 @@ struct Error {
 pub fn refused(bucket: &str, refusal: &Refusal, what: &str) -> Fault {
     // An answer to HEAD has no document, and a proxy's is none of S3's: then the status has to do.
     let error: Error = document(refusal.body).unwrap_or_default();
-    let mut fault = judged(refusal.status, &error, bucket, what);
-    if matches!(fault.kind, FaultKind::Throttled | FaultKind::Unavailable) {
-        let seconds = refusal
-            .retry_after
-            .as_ref()
-            .and_then(|text| text.parse::<u32>().ok());
-        fault.retry_after_ms = seconds.map(|seconds| seconds.saturating_mul(1000));
+    let fault = judged(refusal.status, &error, bucket, what);
+    match fault.kind {
+        FaultKind::Throttled | FaultKind::Unavailable => {
+            fault.retry_after(retry_after_ms(refusal.retry_after.as_deref()))
+        }
+        _ => fault,
     }
-    fault
 }
 
 fn judged(status: u16, error: &Error, bucket: &str, what: &str) -> Fault {
@@ -58,7 +48,7 @@ fn judged(status: u16, error: &Error, bucket: &str, what: &str) -> Fault {
             error.message
         ),
     };
-    fault(kind(status, &error.code), message)
+    Fault::new(kind(status, &error.code), message)
 }
 
 fn kind(status: u16, code: &str) -> FaultKind {
@@ -104,10 +94,10 @@ pub fn listed(body: &[u8], prefix: &str) -> Result<EntriesPage, Fault> {
             key: key.to_owned(),
             size: found.size,
         }),
-        None => Err(fault(
-            FaultKind::Corrupt,
-            format!("The store listed {}, which nobody asked for.", found.key),
-        )),
+        None => Err(Fault::corrupt(format!(
+            "The store listed {}, which nobody asked for.",
+            found.key
+        ))),
     };
     let entries = page
         .contents
@@ -123,8 +113,7 @@ pub fn listed(body: &[u8], prefix: &str) -> Result<EntriesPage, Fault> {
             entries,
             next: Some(next),
         }),
-        (true, None) => Err(fault(
-            FaultKind::Corrupt,
+        (true, None) => Err(Fault::corrupt(
             "The store's list goes on, and it did not say where.",
         )),
     }
@@ -166,10 +155,9 @@ pub fn deleted(
         results.insert(error.key, result);
     }
     let unsaid = |key: &String| {
-        Err(fault(
-            FaultKind::Unavailable,
-            format!("The store did not say whether it deleted {key}."),
-        ))
+        Err(Fault::unavailable(format!(
+            "The store did not say whether it deleted {key}."
+        )))
     };
     Ok(keys
         .iter()
@@ -182,12 +170,8 @@ pub fn deleted(
 }
 
 fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    let unreadable = |why: String| {
-        fault(
-            FaultKind::Corrupt,
-            format!("The store's answer cannot be read: {why}."),
-        )
-    };
+    let unreadable =
+        |why: String| Fault::corrupt(format!("The store's answer cannot be read: {why}."));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     quick_xml::de::from_str(text).map_err(|error| unreadable(error.to_string()))
 }

@@ -1,9 +1,7 @@
 //! What the operator writes under `config` in the agent's configuration.
 
 use serde::Deserialize;
-
-use crate::answers::fault;
-use crate::transload::plugin::types::{Fault, FaultKind};
+use transload_guest::fault::Fault;
 
 /// An unknown key is refused: a typing mistake must not become a default.
 #[derive(Deserialize)]
@@ -40,8 +38,5 @@ impl Settings {
 }
 
 fn wrong(why: impl std::fmt::Display) -> Fault {
-    fault(
-        FaultKind::Invalid,
-        format!("The settings of this store cannot be used: {why}."),
-    )
+    Fault::invalid(format!("The settings of this store cannot be used: {why}."))
 }

@@ -1,67 +1,70 @@
 //! The six verbs of a sink. Each is one request; sink.wit of the contract says what each promises.
 
-use crate::answers::{Refusal, deleted, fault, listed, refused};
-use crate::exports::transload::plugin::sink::EntriesPage;
+use transload_guest::fault::Fault;
+use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
+use transload_guest::imports::Imports;
+use transload_guest::percent::{Slash, encode};
+use transload_guest::ports::Http;
+use transload_guest::sink::{
+    CreateGuarantee, Description, EntriesPage, Incoming, SealedBody, Sink,
+};
+use transload_guest::store::{Transfer, exact, past_end};
+
+use crate::answers::{Refusal, deleted, listed, refused};
 use crate::settings::Settings;
-use crate::transload::plugin::bulk::SealedBody;
-use crate::transload::plugin::config;
-use crate::transload::plugin::http::{self, Auth, BodyPart, Incoming, Method, Request, Response};
-use crate::transload::plugin::types::{Extent, Fault, FaultKind, Header};
 
 /// What one PUT may carry on most stores that speak this dialect.
-pub const OBJECT_BYTES_MAX: u64 = 5 << 30;
+const OBJECT_BYTES_MAX: u64 = 5 << 30;
 
 pub struct Store {
     settings: Settings,
 }
 
-impl Store {
-    pub fn open() -> Result<Store, Fault> {
+/// Any call may meet a fresh instance, so each one opens the store anew; nothing is kept.
+impl Sink for Store {
+    fn open(settings: &str) -> Result<Store, Fault> {
         Ok(Store {
-            settings: Settings::parse(&config::json())?,
+            settings: Settings::parse(settings)?,
         })
     }
 
-    pub fn product(&self) -> String {
-        format!(
+    /// `If-None-Match: *` decides one winner. Say `Advisory` of a store that takes the header and does not keep to it.
+    fn describe(&self) -> Result<Description, Fault> {
+        let product = format!(
             "Plain object store at {}, bucket {}",
             self.settings.endpoint, self.settings.bucket
-        )
+        );
+        Ok(Description {
+            product,
+            create: CreateGuarantee::Atomic,
+            object_bytes_max: OBJECT_BYTES_MAX,
+        })
     }
 
     /// Creates the object. The store decides by `If-None-Match` who was first; everybody else is told `conflict`.
-    pub fn put(&self, key: &str, body: &SealedBody) -> Result<(), Fault> {
-        let first = Header {
-            name: "if-none-match".to_owned(),
-            value: "*".to_owned(),
-        };
-        let request = Request {
-            headers: vec![first],
-            ..self.request(Method::Put, self.object(key))
-        };
-        let response = http::put(&request, body)?;
+    fn put(&self, key: &str, body: &SealedBody) -> Result<(), Fault> {
+        let request = Request::new(Method::Put, self.object(key)).header("if-none-match", "*");
+        let response = Imports.put(&request, body)?;
         match response.status {
             200..=299 => Ok(()),
-            412 => Err(fault(FaultKind::Conflict, format!("{key} exists already."))),
+            412 => Err(Fault::conflict(format!("{key} exists already."))),
             _ => Err(self.refused(&response, &format!("create {key}"))),
         }
     }
 
     /// The object or a part of it. The agent writes the `Range` header, and reads the body after this call.
-    pub fn get(&self, key: &str, range: Option<Extent>) -> Result<Incoming, Fault> {
-        let incoming = http::get(&self.request(Method::Get, self.object(key)), range)?;
+    fn get(&self, key: &str, range: Option<Extent>) -> Result<Incoming, Fault> {
+        let incoming = Imports.get(&Request::new(Method::Get, self.object(key)), range)?;
         match (incoming.status(), range) {
             (200, None) => Ok(incoming),
-            (206, Some(range)) => exact(key, range, incoming),
+            (206, Some(range)) => exact(key, range, &incoming).map(|()| incoming),
             (416, Some(range)) => Err(past_end(key, range)),
-            (200, Some(_)) => Err(fault(
-                FaultKind::Unsupported,
-                format!("The store ignored the range of {key} and sent all of it."),
-            )),
-            (status @ 200..=299, _) => Err(fault(
-                FaultKind::Corrupt,
-                format!("The store answered get {key} with status {status}."),
-            )),
+            (200, Some(_)) => Err(Fault::unsupported(format!(
+                "The store ignored the range of {key} and sent all of it."
+            ))),
+            (status @ 200..=299, _) => Err(Fault::corrupt(format!(
+                "The store answered get {key} with status {status}."
+            ))),
             (status, _) => {
                 let body = incoming.fault_body()?;
                 let refusal = Refusal {
@@ -78,16 +81,12 @@ impl Store {
         }
     }
 
-    pub fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let response = http::send(&self.request(Method::Head, self.object(key)), &[])?;
-        let silent = || {
-            fault(
-                FaultKind::Corrupt,
-                format!("The store did not say how long {key} is."),
-            )
-        };
+    fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let response = Imports.send(&Request::new(Method::Head, self.object(key)), &[])?;
+        let silent = || Fault::corrupt(format!("The store did not say how long {key} is."));
         match response.status {
-            200 => header(&response, "content-length")
+            200 => response
+                .header("content-length")
                 .and_then(|length| length.parse().ok())
                 .map(Some)
                 .ok_or_else(silent),
@@ -97,16 +96,19 @@ impl Store {
     }
 
     /// One page of ListObjectsV2. The cursor is the store's continuation token.
-    pub fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<EntriesPage, Fault> {
+    fn entries(&self, prefix: &str, cursor: Option<&str>) -> Result<EntriesPage, Fault> {
         let mut url = format!(
             "{}?list-type=2&max-keys=1000&prefix={}{prefix}",
             self.bucket(),
             self.settings.prefix
         );
         if let Some(cursor) = cursor {
-            url.push_str(&format!("&continuation-token={}", percent_encoded(cursor)));
+            url.push_str(&format!(
+                "&continuation-token={}",
+                encode(cursor, Slash::Encode)
+            ));
         }
-        let response = http::send(&self.request(Method::Get, url), &[])?;
+        let response = Imports.send(&Request::new(Method::Get, url), &[])?;
         match response.status {
             200 => listed(&response.body, &self.settings.prefix),
             _ => Err(self.refused(&response, "list objects")),
@@ -114,7 +116,7 @@ impl Store {
     }
 
     /// DeleteObjects: up to a thousand keys in one request, and a result for each of them.
-    pub fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
+    fn delete(&self, keys: &[String]) -> Result<Vec<Result<(), Fault>>, Fault> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -125,8 +127,8 @@ impl Store {
             .collect();
         let body =
             format!("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{objects}</Delete>");
-        let request = self.request(Method::Post, format!("{}?delete=", self.bucket()));
-        let response = http::send(&request, &[BodyPart::Bytes(body.into_bytes())])?;
+        let request = Request::new(Method::Post, format!("{}?delete=", self.bucket()));
+        let response = Imports.send(&request, &[BodyPart::Bytes(body.into_bytes())])?;
         match response.status {
             200 => deleted(
                 &response.body,
@@ -137,7 +139,9 @@ impl Store {
             _ => Err(self.refused(&response, "delete objects")),
         }
     }
+}
 
+impl Store {
     fn bucket(&self) -> String {
         format!("{}/{}", self.settings.endpoint, self.settings.bucket)
     }
@@ -146,66 +150,12 @@ impl Store {
         format!("{}/{}{key}", self.bucket(), self.settings.prefix)
     }
 
-    fn request(&self, method: Method, url: String) -> Request {
-        Request {
-            method,
-            url,
-            headers: Vec::new(),
-            auth: Auth::None,
-        }
-    }
-
     fn refused(&self, response: &Response, what: &str) -> Fault {
         let refusal = Refusal {
             status: response.status,
-            retry_after: header(response, "retry-after"),
+            retry_after: response.header("retry-after").map(str::to_owned),
             body: &response.body,
         };
         refused(&self.settings.bucket, &refusal, what)
     }
-}
-
-/// Stores shorten a part that reaches past the end; the contract wants that refused.
-fn exact(key: &str, range: Extent, incoming: Incoming) -> Result<Incoming, Fault> {
-    match incoming.length() {
-        Some(length) if length == range.length => Ok(incoming),
-        Some(length) if length < range.length => Err(past_end(key, range)),
-        other => {
-            let message = format!(
-                "Of {key}, {} bytes were asked for and {other:?} are coming.",
-                range.length
-            );
-            Err(fault(FaultKind::Corrupt, message))
-        }
-    }
-}
-
-fn past_end(key: &str, range: Extent) -> Fault {
-    let message = format!(
-        "The {} bytes from {} reach past the end of {key}.",
-        range.length, range.offset
-    );
-    fault(FaultKind::Invalid, message)
-}
-
-/// The agent gives names of headers in lower case.
-fn header(response: &Response, name: &str) -> Option<String> {
-    response
-        .headers
-        .iter()
-        .find(|header| header.name == name)
-        .map(|header| header.value.trim().to_owned())
-}
-
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                (byte as char).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }

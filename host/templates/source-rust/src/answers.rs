@@ -1,18 +1,9 @@
-//! What the store answers, as values and faults. The agent's retry policy looks at a fault's kind and at nothing else; the kinds
-//! are in types.wit of the contract.
+//! What the store answers, as values and faults. The agent's retry policy looks at a fault's kind and at nothing else.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-
-use crate::transload::plugin::types::{Fault, FaultKind};
-
-pub fn fault(kind: FaultKind, message: impl Into<String>) -> Fault {
-    Fault {
-        kind,
-        message: message.into(),
-        retry_after_ms: None,
-    }
-}
+use transload_guest::fault::{Fault, FaultKind};
+use transload_guest::http::retry_after_ms;
 
 /// An answer that is no success.
 pub struct Refusal<'a> {
@@ -43,14 +34,13 @@ pub fn refused(bucket: &str, refusal: &Refusal, what: &str) -> Fault {
         }
         code => format!("The store did not {what} in bucket {bucket}: {code} ({message})."),
     };
-    let mut fault = fault(kind, message);
-    if matches!(kind, FaultKind::Throttled | FaultKind::Unavailable) {
-        let seconds = refusal
-            .retry_after
-            .and_then(|text| text.parse::<u32>().ok());
-        fault.retry_after_ms = seconds.map(|seconds| seconds.saturating_mul(1000));
+    let fault = Fault::new(kind, message);
+    match kind {
+        FaultKind::Throttled | FaultKind::Unavailable => {
+            fault.retry_after(retry_after_ms(refusal.retry_after))
+        }
+        _ => fault,
     }
-    fault
 }
 
 fn kind(status: u16, code: &str) -> FaultKind {
@@ -110,10 +100,9 @@ pub fn listed(body: &[u8], prefix: &str) -> Result<Listing, Fault> {
     let page: ListBucketResult = document(body)?;
     let ours = |key: &str| match key.strip_prefix(prefix) {
         Some(key) => Ok(key.to_owned()),
-        None => Err(fault(
-            FaultKind::Corrupt,
-            format!("The store listed {key}, which nobody asked for."),
-        )),
+        None => Err(Fault::corrupt(format!(
+            "The store listed {key}, which nobody asked for."
+        ))),
     };
     let mut objects = page.contents;
     for object in &mut objects {
@@ -125,8 +114,7 @@ pub fn listed(body: &[u8], prefix: &str) -> Result<Listing, Fault> {
         .map(|folder| ours(&folder.prefix));
     let next = page.next_continuation_token.filter(|_| page.is_truncated);
     if page.is_truncated && next.is_none() {
-        return Err(fault(
-            FaultKind::Corrupt,
+        return Err(Fault::corrupt(
             "The store's list goes on, and it did not say where.",
         ));
     }
@@ -138,22 +126,14 @@ pub fn listed(body: &[u8], prefix: &str) -> Result<Listing, Fault> {
 }
 
 fn document<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    let unreadable = |why: String| {
-        fault(
-            FaultKind::Corrupt,
-            format!("The store's answer cannot be read: {why}."),
-        )
-    };
+    let unreadable =
+        |why: String| Fault::corrupt(format!("The store's answer cannot be read: {why}."));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     quick_xml::de::from_str(text).map_err(|error| unreadable(error.to_string()))
 }
 
 /// JSON of ours or of the exporter's.
 pub fn parsed<T: DeserializeOwned>(text: &[u8], what: &str) -> Result<T, Fault> {
-    serde_json::from_slice(text).map_err(|error| {
-        fault(
-            FaultKind::Corrupt,
-            format!("{what} cannot be read: {error}."),
-        )
-    })
+    serde_json::from_slice(text)
+        .map_err(|error| Fault::corrupt(format!("{what} cannot be read: {error}.")))
 }

@@ -1,17 +1,18 @@
 //! The bucket: one request for each function. Keys are given and answered without the operator's prefix.
 
-use crate::answers::{Listing, Object, Refusal, fault, listed, refused};
+use transload_guest::fault::Fault;
+use transload_guest::http::{BodyPart, Extent, Method, Request, Response};
+use transload_guest::imports::Imports;
+use transload_guest::paging::follow;
+use transload_guest::percent::{Slash, encode};
+use transload_guest::ports::Http;
+use transload_guest::source::ByteSource;
+
+use crate::answers::{Listing, Object, Refusal, listed, refused};
 use crate::settings::Settings;
-use crate::transload::plugin::bulk::ByteSource;
-use crate::transload::plugin::config;
-use crate::transload::plugin::http::{
-    self, Auth, BodyPart, Expectation, Method, Request, Response,
-};
-use crate::transload::plugin::types::{Extent, Fault, FaultKind, Header};
 
 /// Each folder of a page costs requests more, and when one reply is lost, all of the page is asked for again.
 const FOLDERS_A_PAGE: u32 = 1;
-const OBJECTS_MAX: u32 = 1000;
 
 pub struct Bucket {
     settings: Settings,
@@ -24,9 +25,9 @@ pub enum Created {
 }
 
 impl Bucket {
-    pub fn open() -> Result<Bucket, Fault> {
+    pub fn open(settings: &str) -> Result<Bucket, Fault> {
         Ok(Bucket {
-            settings: Settings::parse(&config::json())?,
+            settings: Settings::parse(settings)?,
         })
     }
 
@@ -39,29 +40,28 @@ impl Bucket {
 
     /// A page of the folders in a folder.
     pub fn folders(&self, folder: &str, cursor: Option<&str>) -> Result<Listing, Fault> {
-        let mut query = format!("&delimiter=%2F&max-keys={FOLDERS_A_PAGE}");
-        if let Some(cursor) = cursor {
-            query.push_str(&format!("&continuation-token={}", encoded(cursor)));
-        }
-        self.list(folder, &query)
+        let query = format!("&delimiter=%2F&max-keys={FOLDERS_A_PAGE}");
+        self.list(folder, &query, cursor)
     }
 
     /// All objects whose key starts so.
     pub fn objects(&self, prefix: &str) -> Result<Vec<Object>, Fault> {
-        let listing = self.list(prefix, &format!("&max-keys={OBJECTS_MAX}"))?;
-        match listing.next {
-            None => Ok(listing.objects),
-            Some(_) => Err(fault(
-                FaultKind::Unsupported,
-                format!("More than {OBJECTS_MAX} objects begin with {prefix}."),
-            )),
-        }
+        follow(prefix, |cursor| {
+            let page = self.list(prefix, "", cursor)?;
+            Ok((page.objects, page.next))
+        })
     }
 
-    fn list(&self, prefix: &str, query: &str) -> Result<Listing, Fault> {
-        let prefix = encoded(&format!("{}{prefix}", self.settings.prefix));
-        let url = format!("{}?list-type=2&prefix={prefix}{query}", self.url());
-        let response = http::send(&request(Method::Get, url, &[]), &[])?;
+    fn list(&self, prefix: &str, query: &str, cursor: Option<&str>) -> Result<Listing, Fault> {
+        let prefix = encode(&format!("{}{prefix}", self.settings.prefix), Slash::Encode);
+        let mut url = format!("{}?list-type=2&prefix={prefix}{query}", self.url());
+        if let Some(cursor) = cursor {
+            url.push_str(&format!(
+                "&continuation-token={}",
+                encode(cursor, Slash::Encode)
+            ));
+        }
+        let response = Imports.send(&Request::new(Method::Get, url), &[])?;
         match response.status {
             200 => listed(&response.body, &self.settings.prefix),
             _ => Err(self.refused(&response, "list objects")),
@@ -69,7 +69,7 @@ impl Bucket {
     }
 
     pub fn read(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
-        let response = http::send(&request(Method::Get, self.object(key), &[]), &[])?;
+        let response = Imports.send(&Request::new(Method::Get, self.object(key)), &[])?;
         match response.status {
             200 => Ok(Some(response.body)),
             404 => Ok(None),
@@ -79,9 +79,9 @@ impl Bucket {
 
     /// The store decides by `If-None-Match` who was first.
     pub fn create(&self, key: &str, text: &str) -> Result<Created, Fault> {
-        let first = [("if-none-match", "*")];
+        let request = Request::new(Method::Put, self.object(key)).header("if-none-match", "*");
         let body = [BodyPart::Bytes(text.as_bytes().to_vec())];
-        let response = http::send(&request(Method::Put, self.object(key), &first), &body)?;
+        let response = Imports.send(&request, &body)?;
         match response.status {
             200..=299 => Ok(Created::Now),
             412 => Ok(Created::Before),
@@ -90,7 +90,7 @@ impl Bucket {
     }
 
     pub fn delete(&self, key: &str) -> Result<(), Fault> {
-        let response = http::send(&request(Method::Delete, self.object(key), &[]), &[])?;
+        let response = Imports.send(&Request::new(Method::Delete, self.object(key)), &[])?;
         match response.status {
             200..=299 | 404 => Ok(()),
             _ => Err(self.refused(&response, &format!("delete {key}"))),
@@ -99,9 +99,8 @@ impl Bucket {
 
     /// Names the request for a part of this very object. The agent sends it later, with its `Range` header, as often as it likes.
     pub fn range(&self, key: &str, etag: &str, range: Extent) -> Result<ByteSource, Fault> {
-        let same = [("if-match", etag)];
-        let request = request(Method::Get, self.object(key), &same);
-        http::lazy(&request, Expectation { range })
+        let request = Request::new(Method::Get, self.object(key)).header("if-match", etag);
+        Imports.lazy(&request, range)
     }
 
     fn url(&self) -> String {
@@ -109,48 +108,16 @@ impl Bucket {
     }
 
     fn object(&self, key: &str) -> String {
-        let key = encoded(&format!("{}{key}", self.settings.prefix));
-        format!("{}/{}", self.url(), key.replace("%2F", "/"))
+        let key = format!("{}{key}", self.settings.prefix);
+        format!("{}/{}", self.url(), encode(&key, Slash::Keep))
     }
 
     fn refused(&self, response: &Response, what: &str) -> Fault {
-        // The agent gives names of headers in lower case.
-        let retry_after = response
-            .headers
-            .iter()
-            .find(|header| header.name == "retry-after");
         let refusal = Refusal {
             status: response.status,
-            retry_after: retry_after.map(|header| header.value.trim()),
+            retry_after: response.header("retry-after"),
             body: &response.body,
         };
         refused(&self.settings.bucket, &refusal, what)
     }
-}
-
-fn request(method: Method, url: String, headers: &[(&str, &str)]) -> Request {
-    let header = |&(name, value): &(&str, &str)| Header {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
-    Request {
-        method,
-        url,
-        headers: headers.iter().map(header).collect(),
-        auth: Auth::None,
-    }
-}
-
-/// As a part of a URL.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                (byte as char).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }

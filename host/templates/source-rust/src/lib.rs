@@ -5,7 +5,7 @@
 //!   machines/NAME/machine.json    which machine it is; an export deletes it first, and uploads it last
 //!   snapshots/UUID/TAG            what a snapshot holds; written here, and deleted again
 //!
-//!   agent ─▶ source (this file) ─▶ machines.rs, snapshots.rs ─▶ bucket.rs: one request each ─▶ the agent sends it
+//!   agent ─▶ Source (this file) ─▶ machines.rs, snapshots.rs ─▶ bucket.rs: one request each ─▶ the agent sends it
 //!                                                                  │
 //!                                                     answers.rs: statuses and documents as values and faults
 //! ```
@@ -18,127 +18,114 @@ mod machines;
 mod settings;
 mod snapshots;
 
-// The contract in wit/ as Rust: `transload::plugin` is what the agent offers, `exports` is what it calls.
-wit_bindgen::generate!({ path: "wit", world: "plugin", generate_all });
-
-use answers::fault;
-use bucket::Bucket;
-use exports::transload::plugin::source::{
-    Changes, Closing, Description, DiskMarker, Finding, Guest, InventoryPage, Opened, Outcome,
-    PowerAction, Quiesce, SnapshotDisk, VmPlacement, VmRef,
+use transload_guest::fault::Fault;
+use transload_guest::http::Extent;
+use transload_guest::machine::VmDefinition;
+use transload_guest::source::{
+    ByteSource, Changes, Closing, Description, Finding, InventoryPage, Opened, Outcome,
+    PowerAction, Quiesce, SnapshotDisk, Source, VmPlacement, VmRef,
 };
+
+use bucket::Bucket;
 use machines::Machine;
 use snapshots::Snapshot;
-use transload::plugin::bulk::ByteSource;
-use transload::plugin::machine::VmDefinition;
-use transload::plugin::types::{Extent, Fault, FaultKind};
 
-struct Plugin;
+transload_guest::export_source!(Plugin);
 
-export!(Plugin);
+struct Plugin {
+    bucket: Bucket,
+}
 
-/// Any call may meet a fresh instance, so each one reads the settings; nothing is kept. No call takes long, so none is ever pending.
-impl Guest for Plugin {
-    fn describe() -> Result<Description, Fault> {
-        let bucket = Bucket::open()?;
+/// Any call may meet a fresh instance, so each one opens the plugin anew; nothing is kept. No call takes long, so none is ever pending,
+/// and there is nothing to poll or to cancel.
+impl Source for Plugin {
+    fn open(settings: &str) -> Result<Plugin, Fault> {
+        Ok(Plugin {
+            bucket: Bucket::open(settings)?,
+        })
+    }
+
+    fn describe(&self) -> Result<Description, Fault> {
         // Proves that the bucket is there.
-        bucket.folders(machines::FOLDER, None)?;
+        self.bucket.folders(machines::FOLDER, None)?;
         Ok(Description {
-            product: bucket.product(),
+            product: self.bucket.product(),
             disks_per_host_max: None,
         })
     }
 
-    fn inventory(cursor: Option<String>) -> Result<InventoryPage, Fault> {
-        machines::inventory(&Bucket::open()?, cursor.as_deref())
+    fn inventory(&self, cursor: Option<&str>) -> Result<InventoryPage, Fault> {
+        machines::inventory(&self.bucket, cursor)
     }
 
-    fn preflight(vm: VmRef) -> Result<Vec<Finding>, Fault> {
-        Ok(Machine::proven(&Bucket::open()?, &vm)?.findings())
+    fn preflight(&self, vm: &VmRef) -> Result<Vec<Finding>, Fault> {
+        Ok(Machine::proven(&self.bucket, vm)?.findings())
     }
 
-    fn definition(vm: VmRef) -> Result<VmDefinition, Fault> {
-        Ok(Machine::proven(&Bucket::open()?, &vm)?.definition())
+    fn definition(&self, vm: &VmRef) -> Result<VmDefinition, Fault> {
+        Ok(Machine::proven(&self.bucket, vm)?.definition())
     }
 
-    fn placement(vm: VmRef) -> Result<VmPlacement, Fault> {
-        Ok(Machine::proven(&Bucket::open()?, &vm)?.placement())
+    fn placement(&self, vm: &VmRef) -> Result<VmPlacement, Fault> {
+        Ok(Machine::proven(&self.bucket, vm)?.placement())
     }
 
     /// The store gives every object an ETag, so it is always on.
-    fn enable_tracking(vm: VmRef) -> Result<Outcome, Fault> {
-        Machine::proven(&Bucket::open()?, &vm)?;
+    fn enable_tracking(&self, vm: &VmRef) -> Result<Outcome, Fault> {
+        Machine::proven(&self.bucket, vm)?;
         Ok(Outcome::Done)
     }
 
-    fn reset_tracking(_vm: VmRef) -> Result<Outcome, Fault> {
-        Err(fault(
-            FaultKind::Unsupported,
+    fn reset_tracking(&self, _vm: &VmRef) -> Result<Outcome, Fault> {
+        Err(Fault::unsupported(
             "An image keeps its ETag until it is exported anew.",
         ))
     }
 
     /// Images are at rest. Whether the guest was quiesced when they were made is not known here.
-    fn open_snapshot(vm: VmRef, tag: String, _quiesce: Quiesce) -> Result<Outcome, Fault> {
-        let bucket = Bucket::open()?;
-        let snapshot = Snapshot::of(Machine::proven(&bucket, &vm)?, tag);
+    fn open_snapshot(&self, vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome, Fault> {
+        let snapshot = Snapshot::of(Machine::proven(&self.bucket, vm)?, tag);
         Ok(Outcome::Opened(Opened {
-            token: snapshot.open(&bucket)?,
+            token: snapshot.open(&self.bucket)?,
             quiesced: false,
         }))
     }
 
-    /// The markers are born with the snapshot, and `disks` gives them.
-    fn close_snapshot(token: String, _closing: Closing) -> Result<Outcome, Fault> {
-        Snapshot::read(&token)?.close(&Bucket::open()?)?;
+    /// The markers are born with the snapshot, and `disks` gives them. Nothing is kept for one, so none has to be released.
+    fn close_snapshot(&self, token: &str, _closing: Closing) -> Result<Outcome, Fault> {
+        Snapshot::read(token)?.close(&self.bucket)?;
         Ok(Outcome::Closed(Vec::new()))
     }
 
-    /// Nothing is kept for a marker.
-    fn release_markers(_vm: VmRef, _markers: Vec<DiskMarker>) -> Result<(), Fault> {
-        Ok(())
+    fn leftovers(&self, vm: &VmRef, tag_prefix: &str) -> Result<Vec<String>, Fault> {
+        snapshots::leftovers(
+            &self.bucket,
+            &Machine::proven(&self.bucket, vm)?,
+            tag_prefix,
+        )
     }
 
-    fn leftovers(vm: VmRef, tag_prefix: String) -> Result<Vec<String>, Fault> {
-        let bucket = Bucket::open()?;
-        snapshots::leftovers(&bucket, &Machine::proven(&bucket, &vm)?, &tag_prefix)
-    }
-
-    fn disks(token: String) -> Result<Vec<SnapshotDisk>, Fault> {
-        Snapshot::read(&token)?.disks(&Bucket::open()?)
+    fn disks(&self, token: &str) -> Result<Vec<SnapshotDisk>, Fault> {
+        Snapshot::read(token)?.disks(&self.bucket)
     }
 
     fn changed(
-        token: String,
-        disk: String,
-        since: String,
-        _cursor: Option<String>,
+        &self,
+        token: &str,
+        disk: &str,
+        since: &str,
+        _cursor: Option<&str>,
     ) -> Result<Changes, Fault> {
-        Snapshot::read(&token)?.changed(&disk, &since)
+        Snapshot::read(token)?.changed(disk, since)
     }
 
-    fn open_range(
-        token: String,
-        disk: String,
-        offset: u64,
-        length: u64,
-    ) -> Result<ByteSource, Fault> {
-        let range = Extent { offset, length };
-        Snapshot::read(&token)?.range(&Bucket::open()?, &disk, range)
+    fn open_range(&self, token: &str, disk: &str, range: Extent) -> Result<ByteSource, Fault> {
+        Snapshot::read(token)?.range(&self.bucket, disk, range)
     }
 
-    fn power(_vm: VmRef, _action: PowerAction) -> Result<Outcome, Fault> {
-        Err(fault(
-            FaultKind::Unsupported,
+    fn power(&self, _vm: &VmRef, _action: PowerAction) -> Result<Outcome, Fault> {
+        Err(Fault::unsupported(
             "Where this machine runs is not known here: switch it there, and export it once more when it is off.",
         ))
-    }
-
-    fn poll(_operation: String) -> Result<Outcome, Fault> {
-        Err(fault(FaultKind::NotFound, "Nothing is pending here."))
-    }
-
-    fn cancel(_operation: String) -> Result<(), Fault> {
-        Ok(())
     }
 }

@@ -1,15 +1,15 @@
 //! What was exported: `machines/NAME/` with an image for each disk, and with machine.json.
 
 use serde::{Deserialize, Serialize};
-
-use crate::answers::{Object, fault, parsed};
-use crate::bucket::Bucket;
-use crate::exports::transload::plugin::source::{
+use transload_guest::fault::Fault;
+use transload_guest::machine::{DiskPlace, Firmware, VmDefinition};
+use transload_guest::source::{
     DiskHome, DiskSummary, Finding, InventoryPage, PowerState, Severity, VmPlacement, VmRef,
     VmSummary,
 };
-use crate::transload::plugin::machine::{DiskPlace, Firmware, VmDefinition};
-use crate::transload::plugin::types::{Fault, FaultKind};
+
+use crate::answers::{Object, parsed};
+use crate::bucket::Bucket;
 
 pub const FOLDER: &str = "machines/";
 const DESCRIPTION: &str = "machine.json";
@@ -87,11 +87,11 @@ impl Machine {
     pub fn proven(bucket: &Bucket, vm: &VmRef) -> Result<Machine, Fault> {
         let Some(machine) = Machine::find(bucket, &vm.id)? else {
             let message = format!("There is no complete export of {}.", vm.id);
-            return Err(fault(FaultKind::NotFound, message));
+            return Err(Fault::not_found(message));
         };
         if machine.description.uuid != vm.fingerprint {
             let message = format!("{} is another machine than it was.", vm.id);
-            return Err(fault(FaultKind::Conflict, message));
+            return Err(Fault::conflict(message));
         }
         Ok(machine)
     }
@@ -118,13 +118,14 @@ impl Machine {
     }
 
     pub fn findings(self) -> Vec<Finding> {
-        let blocking = |code: &str, subject: String, message: String, remedy: &str| Finding {
-            code: code.to_owned(),
-            severity: Severity::Blocking,
-            subject,
-            message,
-            remedy: remedy.to_owned(),
-        };
+        let blocking =
+            |code: &'static str, subject: String, message: String, remedy: &str| Finding {
+                code,
+                severity: Severity::Blocking,
+                subject,
+                message,
+                remedy: remedy.to_owned(),
+            };
         if self.images.is_empty() {
             let message = "No image of it was exported.".to_owned();
             return vec![blocking(

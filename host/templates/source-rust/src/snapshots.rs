@@ -4,15 +4,13 @@
 //! another image by then refuses: what is copied is one export, or the copy fails.
 
 use serde::{Deserialize, Serialize};
+use transload_guest::fault::Fault;
+use transload_guest::http::Extent;
+use transload_guest::source::{ByteSource, ChangedPage, Changes, ReadablePart, SnapshotDisk};
 
-use crate::answers::{fault, parsed};
+use crate::answers::parsed;
 use crate::bucket::{Bucket, Created};
-use crate::exports::transload::plugin::source::{
-    ChangedPage, Changes, ReadablePart, ResyncReason, SnapshotDisk,
-};
 use crate::machines::{Image, Machine};
-use crate::transload::plugin::bulk::ByteSource;
-use crate::transload::plugin::types::{Extent, Fault, FaultKind};
 
 #[derive(Serialize, Deserialize)]
 pub struct Snapshot {
@@ -22,10 +20,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn of(machine: Machine, tag: String) -> Snapshot {
+    pub fn of(machine: Machine, tag: &str) -> Snapshot {
         Snapshot {
             uuid: machine.description.uuid,
-            tag,
+            tag: tag.to_owned(),
             images: machine.images,
         }
     }
@@ -69,15 +67,12 @@ impl Snapshot {
     pub fn changed(&self, disk: &str, since: &str) -> Result<Changes, Fault> {
         let image = self.image(disk)?;
         if image.etag != since {
-            return Ok(Changes::Resync(ResyncReason {
-                code: "image-replaced".to_owned(),
+            return Ok(Changes::Resync {
+                code: "image-replaced",
                 message: format!("{} was exported anew.", image.key),
-            }));
+            });
         }
-        let covers = Extent {
-            offset: 0,
-            length: image.size,
-        };
+        let covers = Extent::new(0, image.size);
         Ok(Changes::Page(ChangedPage {
             covers,
             extents: Vec::new(),
@@ -93,26 +88,18 @@ impl Snapshot {
                 "{} bytes from {} reach past the {} bytes of {disk}.",
                 range.length, range.offset, image.size
             );
-            return Err(fault(FaultKind::Invalid, message));
+            return Err(Fault::invalid(message));
         }
         bucket.range(&image.key, &image.etag, range)
     }
 
     fn image(&self, disk: &str) -> Result<&Image, Fault> {
         let found = self.images.iter().find(|image| image.disk == disk);
-        found.ok_or_else(|| {
-            fault(
-                FaultKind::NotFound,
-                format!("The snapshot has no disk {disk}."),
-            )
-        })
+        found.ok_or_else(|| Fault::not_found(format!("The snapshot has no disk {disk}.")))
     }
 
     fn gone(&self) -> Fault {
-        fault(
-            FaultKind::NotFound,
-            format!("The snapshot {} is gone.", self.tag),
-        )
+        Fault::not_found(format!("The snapshot {} is gone.", self.tag))
     }
 }
 
@@ -136,6 +123,6 @@ pub fn leftovers(
 /// The token that stands there.
 fn noted(bucket: &Bucket, key: &str) -> Result<Option<String>, Fault> {
     let token = |text: Vec<u8>| String::from_utf8(text);
-    let unreadable = |_| fault(FaultKind::Corrupt, format!("{key} is no text."));
+    let unreadable = |_| Fault::corrupt(format!("{key} is no text."));
     bucket.read(key)?.map(token).transpose().map_err(unreadable)
 }

@@ -81,6 +81,10 @@ impl Project {
         println!("{built:#}");
         assert_eq!(built["misfits"], serde_json::json!([]));
         assert_eq!(text(&built["sha256"]).len(), 64);
+        let component = std::fs::read(self.folder.join(text(&built["component"]))).unwrap();
+        let kinds = ["source", "sink", "cutover"].map(|kind| format!("transload:plugin/{kind}@"));
+        let named = kinds.iter().filter(|kind| component.windows(kind.len()).any(|bytes| bytes == kind.as_bytes()));
+        assert_eq!(named.count(), 1, "it is of one kind, whatever it was made with knows of others");
 
         self.install(&self.folder.join("plugins"));
         self.edit("transload.toml", "plugins = \"dist\"", "plugins = \"plugins\"");
@@ -183,17 +187,17 @@ async fn a_new_sink_in_rust_builds_and_holds_every_claim_as_it_was_written() {
     assert!(again.code == 2 && again.err.contains("is not empty"), "{again:?}");
     let manifest = || std::fs::read(project.folder.join("dist/my-store/manifest.toml")).unwrap();
     let before = manifest();
-    project.edit("src/lib.rs", "struct Plugin;", "struct Plugin");
+    project.edit("src/store.rs", "impl Sink for Store {", "impl Sink for Store (");
     let failed = project.build(&[]);
     assert!(failed.code == 1 && failed.err.contains("`cargo build --release --target wasm32-wasip2` failed"), "{failed:?}");
     assert_eq!(manifest(), before);
 
     // What no plugin is given is noticed before anybody installs it.
-    project.edit("src/lib.rs", "struct Plugin", "struct Plugin;");
+    project.edit("src/store.rs", "impl Sink for Store (", "impl Sink for Store {");
     project.edit(
-        "src/lib.rs",
-        "Store::open()?.product();",
-        "Store::open()?.product() + &std::fs::read_to_string(\"/name\").unwrap_or_default();",
+        "src/store.rs",
+        "            product,\n",
+        "            product: product + &std::fs::read_to_string(\"/name\").unwrap_or_default(),\n",
     );
     let refused = project.build(&[]);
     assert_eq!(refused.code, 3, "{refused:?}");
@@ -211,7 +215,10 @@ async fn a_broken_twin_of_a_sink_fails_at_the_right_claim() {
         // It replaces what is there, and so nobody is first.
         (("src/store.rs", "\"if-none-match\"", "\"x-first\""), &[3, 4]),
         // It hands over what is left of an object, as stores do.
-        (("src/store.rs", "length < range.length => Err(past_end(key, range))", "length < range.length => Ok(incoming)"), &[6]),
+        (
+            ("src/store.rs", "(206, Some(range)) => exact(key, range, &incoming).map(|()| incoming)", "(206, Some(range)) => Ok(incoming)"),
+            &[6],
+        ),
         (("src/store.rs", ".map(Some)", ".map(|length: u64| Some(length / 1024 * 1024))"), &[8]),
     ];
     twins.iter().for_each(|(twin, claims)| project.has_a_twin_that_fails(*twin, claims, &[]));

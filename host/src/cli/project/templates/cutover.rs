@@ -5,6 +5,10 @@ use super::File;
 pub const COMMON: &[File] = &[
     ("transload.toml", include_str!("../../../../templates/cutover/transload.toml")),
     ("wave.toml", include_str!("../../../../templates/cutover/wave.toml")),
+];
+
+/// What a language that makes its bindings of the contract finds of it, beside what every kind meets.
+pub const CONTRACT: &[File] = &[
     ("wit/plugin.wit", include_str!("../../../../templates/cutover/plugin.wit")),
     ("wit/deps/transload/cutover.wit", include_str!("../../../../../wit/cutover.wit")),
 ];

@@ -1,9 +1,11 @@
 //! The files of a new project, as they lie in `host/templates` and in `wit`. `{{name}}` in them becomes the plugin's name.
 //!
 //! A project is put together of what its language needs whatever the kind, what its kind needs whatever the language, and its own code.
+//! Python and JavaScript make their bindings of the contract themselves; Rust is given the SDK, which has done that.
 //! A kind is a file here, and a line in `of`.
 
 mod cutover;
+mod sdk;
 mod sink;
 mod source;
 
@@ -14,20 +16,19 @@ pub type File = (&'static str, &'static str);
 
 /// Every file of a project.
 pub fn of(kind: Kind, language: Language) -> Vec<File> {
-    let (common, rust, python, js) = match kind {
-        Kind::Sink => (sink::COMMON, sink::RUST, sink::PYTHON, sink::JS),
-        Kind::Source => (source::COMMON, source::RUST, source::PYTHON, source::JS),
-        Kind::Cutover => (cutover::COMMON, cutover::RUST, cutover::PYTHON, cutover::JS),
+    let (common, contract, rust, python, js) = match kind {
+        Kind::Sink => (sink::COMMON, sink::CONTRACT, sink::RUST, sink::PYTHON, sink::JS),
+        Kind::Source => (source::COMMON, source::CONTRACT, source::RUST, source::PYTHON, source::JS),
+        Kind::Cutover => (cutover::COMMON, cutover::CONTRACT, cutover::RUST, cutover::PYTHON, cutover::JS),
     };
-    let own = match language {
-        Language::Rust => rust,
-        Language::Python => python,
-        Language::Js => js,
-    };
-    [building(language), CONTRACT, common, own].concat()
+    match language {
+        Language::Rust => [building(language), common, rust, sdk::FILES].concat(),
+        Language::Python => [building(language), CONTRACT, common, contract, python].concat(),
+        Language::Js => [building(language), CONTRACT, common, contract, js].concat(),
+    }
 }
 
-/// The part of the contract that every kind meets; the interfaces are the kind's.
+/// The part of the contract that every kind meets.
 const CONTRACT: &[File] = &[
     ("wit/deps/transload/bulk.wit", include_str!("../../../../../wit/bulk.wit")),
     ("wit/deps/transload/host.wit", include_str!("../../../../../wit/host.wit")),

@@ -2,8 +2,10 @@
 
 use super::File;
 
-pub const COMMON: &[File] = &[
-    ("transload.toml", include_str!("../../../../templates/sink/transload.toml")),
+pub const COMMON: &[File] = &[("transload.toml", include_str!("../../../../templates/sink/transload.toml"))];
+
+/// What a language that makes its bindings of the contract finds of it, beside what every kind meets.
+pub const CONTRACT: &[File] = &[
     ("wit/plugin.wit", include_str!("../../../../templates/sink/plugin.wit")),
     ("wit/deps/transload/sink.wit", include_str!("../../../../../wit/sink.wit")),
 ];

@@ -2,8 +2,10 @@
 
 use super::File;
 
-pub const COMMON: &[File] = &[
-    ("transload.toml", include_str!("../../../../templates/source/transload.toml")),
+pub const COMMON: &[File] = &[("transload.toml", include_str!("../../../../templates/source/transload.toml"))];
+
+/// What a language that makes its bindings of the contract finds of it, beside what every kind meets.
+pub const CONTRACT: &[File] = &[
     ("wit/plugin.wit", include_str!("../../../../templates/source/plugin.wit")),
     ("wit/deps/transload/machine.wit", include_str!("../../../../../wit/machine.wit")),
     ("wit/deps/transload/source.wit", include_str!("../../../../../wit/source.wit")),

@@ -94,7 +94,7 @@ async fn a_broken_twin_of_a_cutover_fails_at_the_right_claim() {
     project.edit("transload.toml", "http://127.0.0.1:8081", &names.api);
     let twins: &[Twin] = &[
         // It takes back what others did meanwhile.
-        (("src/lib.rs", "replace(&change, &change.done(&before), &before)", "Server::open()?.write(&change, &before)"), &[10]),
+        (("src/lib.rs", "self.replace(&change, &change.done(&before), &before)", "self.server.write(&change, &before)"), &[10]),
     ];
     twins.iter().for_each(|(twin, claims)| project.has_a_twin_that_fails(*twin, claims, WAVE));
 }
