@@ -9,7 +9,6 @@
 //! of its own, because objects never change. The owner believes a lease for `SKEW` longer than it says: that much may the clocks of two
 //! machines differ. A lease saves a reader from reading again; content is verified by digests whatever happens.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,33 +112,19 @@ impl Leases {
     ) -> Result<T, Fault> {
         let since = self.clock.now();
         let mut lease = Taken { leases: self, vm, point, purpose, since, holder: self.log.random().number(), renewal: 0 };
-        let mut until = lease.put().await?;
+        let until = lease.put().await?;
         if let Err(refused) = Records::read(&self.log, vm).await.and_then(|records| records.refuse_dropped(point)) {
             lease.take_back().await;
             return Err(refused);
         }
-        let mut reading = pin!(reading);
-        loop {
-            tokio::select! {
-                biased;
-                result = &mut reading => {
-                    lease.take_back().await;
-                    return result;
-                }
-                () = self.clock.sleep(RENEW_AFTER) => {}
+        // Both are looked at all the time: a reading that nobody polls may hold the very connection that a renewal waits for.
+        tokio::select! {
+            biased;
+            result = reading => {
+                lease.take_back().await;
+                result
             }
-            // The reading stands still for a moment, which is the less to go wrong.
-            match lease.renew().await {
-                Ok(renewed) => until = renewed,
-                Err(fault) if self.clock.now() >= until => {
-                    return Err(Fault::unavailable(format!(
-                        "what was read of recovery point {point} of {vm} may be deleted by now, because the lease on it could not be renewed: {}. \
-                         Nothing in the store was changed; begin again",
-                        fault.message
-                    )));
-                }
-                Err(fault) => tracing::warn!(%vm, %point, message = %fault.message, "a lease is not renewed yet"),
-            }
+            fault = lease.keep(until) => Err(fault),
         }
     }
 }
@@ -166,21 +151,42 @@ impl Taken<'_> {
         Ok(until)
     }
 
+    /// Renews it again and again. Comes back when it ended.
+    async fn keep(&mut self, mut until: Timestamp) -> Fault {
+        let (vm, point, clock) = (self.vm, self.point, &self.leases.clock);
+        loop {
+            clock.sleep(RENEW_AFTER).await;
+            match self.renew().await {
+                Ok(renewed) => until = renewed,
+                Err(fault) if clock.now() >= until => {
+                    return Fault::unavailable(format!(
+                        "what was read of recovery point {point} of {vm} may be deleted by now, because the lease on it could not be renewed: {}. \
+                         Nothing in the store was changed; begin again",
+                        fault.message
+                    ));
+                }
+                Err(fault) => tracing::warn!(%vm, %point, message = %fault.message, "a lease is not renewed yet"),
+            }
+        }
+    }
+
     async fn renew(&mut self) -> Result<Timestamp, Fault> {
         let old = self.key();
         self.renewal += 1;
         let until = self.put().await?;
-        self.delete(old).await;
+        self.delete(vec![old]).await;
         Ok(until)
     }
 
+    /// A renewal that was cut short left the object before it as well.
     async fn take_back(&self) {
-        self.delete(self.key()).await;
+        let before = self.renewal.checked_sub(1).map(|before| layout::lease(self.vm, self.holder, before));
+        self.delete(std::iter::once(self.key()).chain(before).collect()).await;
     }
 
     /// Who may not delete, or cannot just now, leaves it to time and to the owner.
-    async fn delete(&self, key: String) {
-        let result = self.leases.log.sink().delete(&[key]).await;
+    async fn delete(&self, keys: Vec<String>) {
+        let result = self.leases.log.sink().delete(&keys).await;
         if let Err(fault) = result.and_then(|results| results.into_iter().collect::<Result<Vec<()>, Fault>>()) {
             tracing::debug!(vm = %self.vm, message = %fault.message, "a lease is left to end by itself");
         }
