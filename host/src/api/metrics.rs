@@ -1,62 +1,65 @@
-//! What an agent counted, in the form of OpenMetrics 1.0 (the text format that Prometheus reads).
+//! What an agent counted, in the text format of Prometheus (version 0.0.4), which its server reads and collectors of text files as well.
 //!
 //! Names are a promise: what is documented keeps its name and its labels. A plugin is told apart by `name`, what the configuration calls it,
 //! and `plugin`, its folder; what changes with a version stands in `transload_plugin_info` alone, so that a counter goes on.
 //!
 //! The page is written here and not by prometheus-client, which does not escape what stands in a label, and a grant's reason is a vendor's text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::status::{AgentStatus, PluginStatus};
 use crate::model::Counted;
 
-/// A counter of a plugin: its name without `transload_plugin_`, its unit or none, what it counts.
-type PluginCounter = (&'static str, &'static str, &'static str, fn(&Counted) -> u64);
+/// A counter of a plugin: its name between `transload_plugin_` and `_total`, and what it counts.
+type PluginCounter = (&'static str, &'static str, fn(&Counted) -> u64);
 
 const PLUGIN_COUNTERS: [PluginCounter; 6] = [
-    ("calls", "", "Calls that the host made to the plugin.", |counted| counted.calls),
-    ("faults", "", "Calls that the plugin itself answered with a fault.", |counted| counted.faults),
-    ("traps", "", "Calls that ended an instance: a panic, too much memory.", |counted| counted.traps),
-    ("time_outs", "", "Calls that took longer than they may.", |counted| counted.time_outs),
-    ("spliced_bytes", "bytes", "What the host moved for the plugin.", |counted| counted.spliced),
-    ("peeked_bytes", "bytes", "Plaintext that the plugin saw, of what was moved.", |counted| counted.peeked),
+    ("calls", "Calls that the host made to the plugin.", |counted| counted.calls),
+    ("faults", "Calls that the plugin itself answered with a fault.", |counted| counted.faults),
+    ("traps", "Calls that ended an instance: a panic, too much memory.", |counted| counted.traps),
+    ("time_outs", "Calls that took longer than they may.", |counted| counted.time_outs),
+    ("spliced_bytes", "What the host moved for the plugin.", |counted| counted.spliced),
+    ("peeked_bytes", "Plaintext that the plugin saw, of what was moved.", |counted| counted.peeked),
 ];
 
-/// One page, with its end mark.
+/// One page.
 pub fn text(status: &AgentStatus) -> String {
     let mut page = Page::default();
     agent(&mut page, status);
     plugins(&mut page, &status.plugins);
-    page.0.push_str("# EOF\n");
     page.0
 }
 
 fn agent(page: &mut Page, status: &AgentStatus) {
-    page.family("agent", "info", "", "The agent that answers.");
+    page.family("agent_info", "gauge", "The agent that answers.");
     page.sample("agent_info", &[("version", &status.version), ("role", &status.role)], 1);
-    page.family("memory_bytes", "gauge", "bytes", "Resident memory of the agent.");
+    page.family("memory_bytes", "gauge", "Resident memory of the agent.");
     page.sample("memory_bytes", &[], status.memory_kib * 1024);
-    page.family("memory_peak_bytes", "gauge", "bytes", "The most that it was so far.");
+    page.family("memory_peak_bytes", "gauge", "The most that it was so far.");
     page.sample("memory_peak_bytes", &[], status.memory_peak_kib * 1024);
 }
 
 fn plugins(page: &mut Page, plugins: &[PluginStatus]) {
-    page.family("plugin", "info", "", "The version that runs, none while it waits, and the vendor's key that is pinned.");
+    page.family("plugin_info", "gauge", "The version that runs, none while it waits, and the vendor's key that is pinned.");
     for plugin in plugins {
         let (version, key) = (plugin.version.as_deref().unwrap_or_default(), plugin.key.as_deref().unwrap_or_default());
         let [name, folder] = labels(plugin);
         page.sample("plugin_info", &[name, folder, ("version", version), ("key", key)], 1);
     }
-    page.family("plugin_grant", "gauge", "", "What the plugin may reach, as it was approved: a series for each, always 1.");
+    page.family("plugin_grant", "gauge", "What the plugin may reach, as it was approved: a series for each, always 1.");
     for plugin in plugins {
         let [name, folder] = labels(plugin);
-        plugin.grants.iter().for_each(|grant| page.sample("plugin_grant", &[name, folder, ("grant", grant)], 1));
+        // Two wishes may read the same, and no series may come twice.
+        let grants: BTreeSet<&str> = plugin.grants.iter().map(String::as_str).collect();
+        grants.into_iter().for_each(|grant| page.sample("plugin_grant", &[name, folder, ("grant", grant)], 1));
     }
-    for (name, unit, help, count) in &PLUGIN_COUNTERS {
-        page.family(&format!("plugin_{name}"), "counter", unit, help);
-        plugins.iter().for_each(|plugin| page.sample(&format!("plugin_{name}_total"), &labels(plugin), count(&plugin.counted)));
+    for (name, help, count) in &PLUGIN_COUNTERS {
+        let name = format!("plugin_{name}_total");
+        page.family(&name, "counter", help);
+        plugins.iter().for_each(|plugin| page.sample(&name, &labels(plugin), count(&plugin.counted)));
     }
-    page.family("plugin_memory_peak_bytes", "gauge", "bytes", "Linear memory of the plugin's largest instance.");
+    page.family("plugin_memory_peak_bytes", "gauge", "Linear memory of the plugin's largest instance.");
     plugins.iter().for_each(|plugin| page.sample("plugin_memory_peak_bytes", &labels(plugin), plugin.counted.memory_peak));
 }
 
@@ -68,13 +71,9 @@ fn labels(plugin: &PluginStatus) -> [(&'static str, &str); 2] {
 struct Page(String);
 
 impl Page {
-    /// `unit`, where there is one, is the end of the name: the specification wants it so.
-    fn family(&mut self, name: &str, kind: &str, unit: &str, help: &str) {
-        self.line(format_args!("# TYPE transload_{name} {kind}"));
-        if !unit.is_empty() {
-            self.line(format_args!("# UNIT transload_{name} {unit}"));
-        }
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP transload_{name} {help}"));
+        self.line(format_args!("# TYPE transload_{name} {kind}"));
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
@@ -104,7 +103,8 @@ mod tests {
             plugin: "storage-s3".to_owned(),
             version: Some("0.1.0".to_owned()),
             key: Some("RWQf6LRC".to_owned()),
-            grants: vec!["send GET to https://s3.example.test, below / (\"reads\"\nobjects)".to_owned()],
+            // One of them asked for twice.
+            grants: vec!["send GET to https://s3.example.test, below / (\"reads\"\nobjects)".to_owned(); 2],
             counted: Counted { calls: 12, faults: 3, traps: 1, time_outs: 2, memory_peak: 65536, spliced: 4096, peeked: 512 },
             refused: None,
         }
@@ -130,56 +130,50 @@ mod tests {
     /// The names are a promise, so the page is compared as a whole.
     #[test]
     fn the_page_is_what_is_documented() {
-        let expected = r##"# TYPE transload_agent info
-# HELP transload_agent The agent that answers.
+        let expected = r##"# HELP transload_agent_info The agent that answers.
+# TYPE transload_agent_info gauge
 transload_agent_info{version="0.1.0",role="both"} 1
-# TYPE transload_memory_bytes gauge
-# UNIT transload_memory_bytes bytes
 # HELP transload_memory_bytes Resident memory of the agent.
+# TYPE transload_memory_bytes gauge
 transload_memory_bytes 2048
-# TYPE transload_memory_peak_bytes gauge
-# UNIT transload_memory_peak_bytes bytes
 # HELP transload_memory_peak_bytes The most that it was so far.
+# TYPE transload_memory_peak_bytes gauge
 transload_memory_peak_bytes 3072
-# TYPE transload_plugin info
-# HELP transload_plugin The version that runs, none while it waits, and the vendor's key that is pinned.
+# HELP transload_plugin_info The version that runs, none while it waits, and the vendor's key that is pinned.
+# TYPE transload_plugin_info gauge
 transload_plugin_info{name="store",plugin="storage-s3",version="0.1.0",key="RWQf6LRC"} 1
 transload_plugin_info{name="esx",plugin="storage-s3",version="",key=""} 1
-# TYPE transload_plugin_grant gauge
 # HELP transload_plugin_grant What the plugin may reach, as it was approved: a series for each, always 1.
+# TYPE transload_plugin_grant gauge
 transload_plugin_grant{name="store",plugin="storage-s3",grant="send GET to https://s3.example.test, below / (\"reads\"\nobjects)"} 1
-# TYPE transload_plugin_calls counter
-# HELP transload_plugin_calls Calls that the host made to the plugin.
+# HELP transload_plugin_calls_total Calls that the host made to the plugin.
+# TYPE transload_plugin_calls_total counter
 transload_plugin_calls_total{name="store",plugin="storage-s3"} 12
 transload_plugin_calls_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_faults counter
-# HELP transload_plugin_faults Calls that the plugin itself answered with a fault.
+# HELP transload_plugin_faults_total Calls that the plugin itself answered with a fault.
+# TYPE transload_plugin_faults_total counter
 transload_plugin_faults_total{name="store",plugin="storage-s3"} 3
 transload_plugin_faults_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_traps counter
-# HELP transload_plugin_traps Calls that ended an instance: a panic, too much memory.
+# HELP transload_plugin_traps_total Calls that ended an instance: a panic, too much memory.
+# TYPE transload_plugin_traps_total counter
 transload_plugin_traps_total{name="store",plugin="storage-s3"} 1
 transload_plugin_traps_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_time_outs counter
-# HELP transload_plugin_time_outs Calls that took longer than they may.
+# HELP transload_plugin_time_outs_total Calls that took longer than they may.
+# TYPE transload_plugin_time_outs_total counter
 transload_plugin_time_outs_total{name="store",plugin="storage-s3"} 2
 transload_plugin_time_outs_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_spliced_bytes counter
-# UNIT transload_plugin_spliced_bytes bytes
-# HELP transload_plugin_spliced_bytes What the host moved for the plugin.
+# HELP transload_plugin_spliced_bytes_total What the host moved for the plugin.
+# TYPE transload_plugin_spliced_bytes_total counter
 transload_plugin_spliced_bytes_total{name="store",plugin="storage-s3"} 4096
 transload_plugin_spliced_bytes_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_peeked_bytes counter
-# UNIT transload_plugin_peeked_bytes bytes
-# HELP transload_plugin_peeked_bytes Plaintext that the plugin saw, of what was moved.
+# HELP transload_plugin_peeked_bytes_total Plaintext that the plugin saw, of what was moved.
+# TYPE transload_plugin_peeked_bytes_total counter
 transload_plugin_peeked_bytes_total{name="store",plugin="storage-s3"} 512
 transload_plugin_peeked_bytes_total{name="esx",plugin="storage-s3"} 0
-# TYPE transload_plugin_memory_peak_bytes gauge
-# UNIT transload_plugin_memory_peak_bytes bytes
 # HELP transload_plugin_memory_peak_bytes Linear memory of the plugin's largest instance.
+# TYPE transload_plugin_memory_peak_bytes gauge
 transload_plugin_memory_peak_bytes{name="store",plugin="storage-s3"} 65536
 transload_plugin_memory_peak_bytes{name="esx",plugin="storage-s3"} 0
-# EOF
 "##;
         assert_eq!(text(&status()), expected);
     }

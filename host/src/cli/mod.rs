@@ -64,7 +64,7 @@ enum Verb {
         #[arg(long)]
         watch: bool,
     },
-    /// Prints what a running agent counted in the form of OpenMetrics, for a collector that reads text files.
+    /// Prints what a running agent counted, in the text format of Prometheus, for a collector that reads text files.
     Metrics,
     /// Starts replicating a VM.
     Replicate {
@@ -215,7 +215,12 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
-    let place = match place(config) {
+    let found = match &command {
+        Command::Status => place(config),
+        // What changes something is not sent to whom a wrong file may name.
+        _ => load(config).map(|config| socket::place(&config.state)),
+    };
+    let place = match found {
         Ok(place) => place,
         Err(code) => return code,
     };
@@ -228,7 +233,8 @@ fn ask(config: &Path, json: bool, command: Command) -> ExitCode {
     }
 }
 
-/// Where a running agent answers. It goes on with what it last read, so a file that became wrong since keeps nobody from asking it.
+/// Where a running agent answers. It goes on with what it last read, so a file that became wrong since keeps nobody from asking how it is,
+/// as long as it is TOML and says where the state is.
 fn place(path: &Path) -> Result<PathBuf, ExitCode> {
     match Config::load(path) {
         Ok(config) => Ok(socket::place(&config.state)),
