@@ -212,11 +212,10 @@ struct ConfigText {
     receiver: Option<ReceiverConfig>,
 }
 
-/// Where a file says that state is kept, whatever else is wrong in it; none when it is no TOML.
+/// Where a file says that state is kept, whatever else is wrong in it; none when it does not, or is no TOML.
 pub fn state_in(path: &Path) -> Option<PathBuf> {
     let text: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
-    let state = text.get("state").and_then(toml::Value::as_str).map_or_else(default_state, PathBuf::from);
-    Some(path.parent().unwrap_or(Path::new(".")).join(state))
+    Some(path.parent().unwrap_or(Path::new(".")).join(text.get("state")?.as_str()?))
 }
 
 fn default_state() -> PathBuf {
