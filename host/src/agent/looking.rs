@@ -111,6 +111,10 @@ impl Agent {
             let Some(id) = gateway::vm_of(&aggregate) else { continue };
             let ledger: Ledger<Vm> = Ledger::open(self.journal.clone(), aggregate).await?;
             let vm = ledger.state();
+            if let Some(token) = vm.open_snapshot() {
+                // Before anybody is answered with it. A token that two VMs' journals hold is the first one's.
+                let _ = self.fleet.claim(&vm.source, token, &id);
+            }
             if vm.standing() != Standing::New {
                 self.fleet.reserve(&id, &vm.name);
                 reserved.entry(vm.source.clone()).or_default().push(id);

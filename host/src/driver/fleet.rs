@@ -132,10 +132,6 @@ impl Fleet {
         let no = state.number(id, name);
         let told = Arc::new(Notify::new());
         state.members.insert(no, Joined { told: told.clone(), reins });
-        if let Some(token) = vm.open_snapshot() {
-            // Nobody has it before its owner was joined, unless the journal is two VMs'.
-            let _ = state.snapshots.claim(&vm.source, token, id);
-        }
         match vm.standing() {
             Standing::SnapshotOpen => state.admission.expect(no),
             Standing::Replicating => state.admission.replicates(no),
