@@ -176,8 +176,8 @@ fn bytes_before(job: &CopyJob, block: u64) -> u64 {
 pub(super) const READS_AT_ONCE_MAX: usize = 32;
 
 /// Segments that may stand in the store behind one that does not yet, as a multiple of those that may be under way. Pages name segments in
-/// order, and a crash costs what no page names: so this bounds it. Without it a store that is slow would set the pace of all others.
-const STORED_AHEAD: usize = 8;
+/// order, and a crash costs what no page names: so this bounds it. Without any a store that is slow would set the pace of all others.
+const STORED_AHEAD: usize = 2;
 
 /// Comes back at the end of the disk, or when it was told to end.
 async fn copy_rest(

@@ -21,8 +21,8 @@ pub struct CopyLimits {
     pub segment_bytes: u64,
     /// Segments that may be on their way into the store at once.
     pub segments_at_once: usize,
-    /// A page is published when its segments hold this much. While one is on its way another one gathers: a crash can cost both, and what
-    /// is in flight.
+    /// A page is published when its segments hold this much. While one is on its way another one gathers: a crash can cost both, what
+    /// is in flight, and what was stored behind a segment that takes long (at most twice what is under way).
     pub page_bytes: u64,
     /// Or when it has so many entries.
     pub page_entries: usize,
