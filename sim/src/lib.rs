@@ -17,6 +17,7 @@ pub mod files;
 pub mod further;
 pub mod journal;
 mod operator;
+pub mod plan;
 pub mod retention;
 pub mod rivalry;
 pub mod scenario;

@@ -24,6 +24,7 @@
 //!
 //! Nothing is scanned: what becomes free is offered to its own queue, so a decision costs the logarithm of those who wait.
 
+mod place;
 mod pool;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::waiting::{Limit, Shortage, Waiting};
 
+pub use place::Place;
+use place::{amount_at, disk_pools};
 pub use pool::Gate;
 use pool::{Key, Pool, Rank};
 
@@ -73,16 +76,6 @@ pub enum Kind {
     Final,
     Initial,
     Delta,
-}
-
-/// Where a VM is, as limits see it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
-    pub disks: u32,
-    pub host: Option<LimitNo>,
-    /// Each datastore once, with how many of the disks lie there.
-    pub datastores: Vec<(LimitNo, u32)>,
-    pub sinks: Vec<LimitNo>,
 }
 
 /// What a VM has behind it.
@@ -585,20 +578,8 @@ impl Admission {
     }
 }
 
-/// The limits that a read disk counts against, the appliance's last.
-fn disk_pools(place: &Place) -> impl Iterator<Item = LimitNo> {
-    place.host.iter().chain(&place.sinks).copied().chain([DISKS])
-}
-
 fn late_at(ask: &Ask) -> Timestamp {
     ask.since.checked_add(OVERDUE).unwrap_or(Timestamp::MAX)
-}
-
-/// What a place that holds so many disks uses of a host, a sink or a datastore.
-fn amount_at(place: &Place, no: LimitNo, disks: u32) -> u32 {
-    let here = place.host == Some(no) || place.sinks.contains(&no);
-    let snapshots = place.datastores.iter().find(|(datastore, _)| *datastore == no).map(|(_, disks)| *disks);
-    snapshots.unwrap_or(if here { disks } else { 0 })
 }
 
 #[cfg(test)]
