@@ -12,7 +12,11 @@ use crate::workspace::Workspace;
 
 const SELECTIONS: &[Selection] = &[
     // The host: manifests, packages, admission, grants, limits, approval, signatures, the code cache, the kits, and the verbs.
-    Selection { package: "transload", kind: Kind::Inside, words: &["wasm::", "kit::", "cli::plugin::", "cli::project::"] },
+    Selection {
+        package: "transload",
+        kind: Kind::Inside,
+        words: &["wasm::", "kit::", "cli::plugin::", "cli::project::", "api::metrics::", "fleet::holders::"],
+    },
     // Components in the real host: the guests that misbehave, and those that do not.
     Selection { package: "transload", kind: Kind::Integration, words: &["cutover::", "misbehaviour::", "sink::", "source::", "trust::"] },
     // What the plugins of this repository are made of, as native code.
@@ -28,5 +32,7 @@ const SELECTIONS: &[Selection] = &[
 ];
 
 pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
-    selection::run(workspace, SELECTIONS, "xtask/src/suites/plugins.rs", tally)
+    selection::run(workspace, SELECTIONS, "xtask/src/suites/plugins.rs", tally)?;
+    println!("\n-- the examples in the SDK's documentation");
+    tally.tests("documentation", workspace.cargo().args(["test", "--quiet", "--workspace", "--doc", "--no-fail-fast", "plugins/guest"]))
 }
