@@ -90,8 +90,8 @@ impl Plan {
 
     /// The same history with an operator in it, and with puts that take time, so that he finds copies under way.
     pub fn with_an_operator(seed: u64) -> Plan {
-        let plan = Plan::from_seed(seed);
-        Plan { commands: 4 + seed % 13, paced: true, ..plan }
+        // Who was told to stop looks after no VM, and so never sees that another agent has it.
+        Plan { commands: 4 + seed % 13, paced: true, rival: None, ..Plan::from_seed(seed) }
     }
 
     /// Nothing goes wrong.
