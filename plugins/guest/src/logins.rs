@@ -5,10 +5,13 @@
 //!      │ no                             │ no
 //!      └──▶ log in ◀────────────────────┘
 //!              └─▶ compare-and-set; lost the race ─▶ log out again, use the winner's
+//!                                   not stored ─▶ log out again, fail
 //! ```
 //!
 //! Servers count sessions, so no instance keeps one of its own. Work is made again once when its login has ended, and no more: what is
 //! still refused then is a fault, and the host decides when to come again.
+
+use std::fmt;
 
 use crate::fault::{Fault, FaultKind};
 use crate::ports::{Entry, Sessions};
@@ -22,7 +25,7 @@ pub trait Account {
 
     fn log_in(&self) -> Result<Self::Login, Self::Refusal>;
 
-    /// Ends a login that lost a race. That it could not be ended is no reason to fail.
+    /// Ends a login that lost a race or could not be stored: nobody would find it. That it could not be ended is no reason to fail.
     fn log_out(&self, login: &Self::Login);
 
     /// Whether the other side says that the login is none any more, and that nothing was done.
@@ -35,10 +38,17 @@ pub trait Account {
 }
 
 /// A login with the version under which it is stored, so that a stale one is told from a renewed one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Held<L> {
     pub login: L,
     pub stored: u64,
+}
+
+/// Without the login, which is a secret.
+impl<L> fmt::Debug for Held<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("stored", &self.stored).finish_non_exhaustive()
+    }
 }
 
 /// The logins of an account, under a name in the store.
@@ -114,40 +124,41 @@ impl<A: Account> Logins<'_, A> {
 
     /// The login that all instances use now.
     pub fn held(&self) -> Result<Held<A::Login>, A::Refusal> {
-        match self.stored() {
+        let entry = self.sessions.get(self.name);
+        match entry.as_ref().and_then(Self::readable) {
             Some(held) => Ok(held),
-            None => self.log_in(self.version()),
+            None => self.log_in(entry.as_ref()),
         }
     }
 
     /// One that is not the stale one: another instance's, or else a new one.
     pub fn renewed(&self, stale: u64) -> Result<Held<A::Login>, A::Refusal> {
-        match self.stored() {
+        let entry = self.sessions.get(self.name);
+        match entry.as_ref().and_then(Self::readable) {
             Some(held) if held.stored != stale => Ok(held),
-            Some(_) => self.log_in(Some(stale)),
-            None => self.log_in(self.version()),
+            _ => self.log_in(entry.as_ref()),
         }
     }
 
-    fn stored(&self) -> Option<Held<A::Login>> {
-        let Entry { version, value } = self.sessions.get(self.name)?;
-        A::read(&value).map(|login| Held { login, stored: version })
+    fn readable(entry: &Entry) -> Option<Held<A::Login>> {
+        A::read(&entry.value).map(|login| Held { login, stored: entry.version })
     }
 
-    /// Of whatever stands there, readable or not.
-    fn version(&self) -> Option<u64> {
-        self.sessions.get(self.name).map(|entry| entry.version)
-    }
-
-    fn log_in(&self, expected: Option<u64>) -> Result<Held<A::Login>, A::Refusal> {
+    /// Replaces the very entry that was found not to serve, readable or not. What a rival has stored since then stays.
+    fn log_in(&self, found: Option<&Entry>) -> Result<Held<A::Login>, A::Refusal> {
         let login = self.account.log_in()?;
-        match self.sessions.compare_and_set(self.name, expected, &A::write(&login)?) {
-            Ok(stored) => Ok(Held { login, stored }),
-            Err(fault) if fault.kind == FaultKind::Conflict => {
-                self.account.log_out(&login);
-                self.stored().ok_or_else(|| Fault::unavailable("Another instance logged in and out again meanwhile.").into())
+        let stored = A::write(&login).and_then(|value| self.sessions.compare_and_set(self.name, found.map(|entry| entry.version), &value));
+        let fault = match stored {
+            Ok(stored) => return Ok(Held { login, stored }),
+            Err(fault) => fault,
+        };
+        self.account.log_out(&login);
+        match fault.kind {
+            FaultKind::Conflict => {
+                let winner = self.sessions.get(self.name).as_ref().and_then(Self::readable);
+                winner.ok_or_else(|| Fault::unavailable("Another instance logged in and out again meanwhile.").into())
             }
-            Err(fault) => Err(fault.into()),
+            _ => Err(fault.into()),
         }
     }
 }
@@ -158,14 +169,20 @@ mod tests {
 
     use super::*;
 
-    /// A server whose logins are numbers. Those up to `ended` are none any more.
+    /// The one login that cannot be written down.
+    const UNWRITABLE: u8 = 200;
+
+    /// A server whose logins are numbers, and the store. Logins up to `ended` are none any more. A rival stores its login once, right after
+    /// a reading or right before a writing; a writing is refused once with `refusal`.
     #[derive(Default)]
     struct Server {
         logins: Cell<u8>,
         logouts: RefCell<Vec<u8>>,
         ended: Cell<u8>,
         entry: RefCell<Option<Entry>>,
-        rival: Cell<Option<u8>>,
+        rival_after_get: Cell<Option<u8>>,
+        rival_before_set: Cell<Option<u8>>,
+        refusal: RefCell<Option<Fault>>,
     }
 
     impl Account for Server {
@@ -186,7 +203,10 @@ mod tests {
         }
 
         fn write(login: &u8) -> Result<Vec<u8>, Fault> {
-            Ok(vec![*login])
+            match *login {
+                UNWRITABLE => Err(Fault::internal("this login cannot be written down")),
+                login => Ok(vec![login]),
+            }
         }
 
         fn read(value: &[u8]) -> Option<u8> {
@@ -219,12 +239,19 @@ mod tests {
 
     impl Sessions for Server {
         fn get(&self, _: &str) -> Option<Entry> {
-            self.entry.borrow().clone()
+            let found = self.entry.borrow().clone();
+            if let Some(theirs) = self.rival_after_get.take() {
+                self.store(&[theirs]);
+            }
+            found
         }
 
         fn compare_and_set(&self, _: &str, expected: Option<u64>, value: &[u8]) -> Result<u64, Fault> {
-            if let Some(theirs) = self.rival.take() {
+            if let Some(theirs) = self.rival_before_set.take() {
                 self.store(&[theirs]);
+            }
+            if let Some(refusal) = self.refusal.take() {
+                return Err(refusal);
             }
             match self.get("").map(|entry| entry.version) == expected {
                 true => Ok(self.store(value)),
@@ -247,9 +274,47 @@ mod tests {
     #[test]
     fn the_login_of_a_winner_is_used_and_the_own_one_ended() {
         let server = Server::default();
-        server.rival.set(Some(77));
+        server.rival_before_set.set(Some(77));
         assert_eq!(server.work(), Ok(77));
         assert_eq!(*server.logouts.borrow(), [1]);
+    }
+
+    /// The entry was once read a second time for its version, and a login that a rival had stored in between was overwritten.
+    #[test]
+    fn a_login_that_a_rival_stores_after_the_reading_is_not_overwritten() {
+        for before in [None, Some(b"of another version")] {
+            let server = Server::default();
+            before.map(|value| server.store(value));
+            server.rival_after_get.set(Some(77));
+            assert_eq!(server.work(), Ok(77), "{before:?}");
+            assert_eq!(*server.logouts.borrow(), [1], "{before:?}");
+        }
+        let server = Server::default();
+        let stale = server.logins().held().unwrap();
+        server.rival_after_get.set(Some(77));
+        assert_eq!(server.logins().renewed(stale.stored).unwrap().login, 77);
+        assert_eq!(*server.logouts.borrow(), [2]);
+    }
+
+    #[test]
+    fn a_login_that_cannot_be_stored_is_ended() {
+        for refusal in [Fault::full("256 entries are there"), Fault::invalid("the value is too long")] {
+            let server = Server::default();
+            server.refusal.replace(Some(refusal.clone()));
+            assert_eq!(server.work(), Err(refusal));
+            assert_eq!(*server.logouts.borrow(), [1]);
+        }
+        let server = Server::default();
+        server.logins.set(UNWRITABLE - 1);
+        assert_eq!(server.work().unwrap_err().kind, FaultKind::Internal);
+        assert_eq!(*server.logouts.borrow(), [UNWRITABLE]);
+    }
+
+    #[test]
+    fn what_is_printed_of_a_login_is_its_version_only() {
+        let held = Held { login: "token", stored: 3 };
+        let entry = Entry { version: 3, value: b"token".to_vec() };
+        assert_eq!(format!("{held:?} {entry:?}"), "Held { stored: 3, .. } Entry { version: 3, .. }");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// The first `size` items whose keys come after the cursor. Two items of one key are one.
+/// The first `size` items whose keys come after the cursor, and one at least: a page of none could not say where the list goes on. Two
+/// items of one key are one.
 ///
 /// ```
 /// use transload_guest::paging::cut;
@@ -29,6 +30,7 @@ pub struct Page<T> {
 /// assert_eq!((last.items, last.next), (vec!["web"], None));
 /// ```
 pub fn cut<T>(mut items: Vec<T>, cursor: Option<&str>, size: usize, key: impl Fn(&T) -> &str) -> Page<T> {
+    let size = size.max(1);
     items.retain(|item| cursor.is_none_or(|cursor| key(item) > cursor));
     items.sort_by(|a, b| key(a).cmp(key(b)));
     items.dedup_by(|a, b| key(a) == key(b));
@@ -106,6 +108,11 @@ mod tests {
             assert_eq!(seen, names, "{size}");
         }
         assert_eq!(cut(Vec::<String>::new(), None, 3, |name| name), Page { items: Vec::new(), next: None });
+    }
+
+    #[test]
+    fn a_size_of_none_does_not_end_the_list() {
+        assert_eq!(cut(vec!["a", "b"], None, 0, |name| name), cut(vec!["a", "b"], None, 1, |name| name));
     }
 
     #[test]

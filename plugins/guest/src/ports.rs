@@ -1,5 +1,7 @@
 //! What plugin logic needs from the host. `Imports` implements these in a component; native tests script them.
 
+use std::fmt;
+
 use crate::fault::Fault;
 use crate::http::{BodyPart, Request, Response};
 
@@ -9,10 +11,17 @@ pub trait Http {
 }
 
 /// A value in the store that all instances of this plugin share, and the version it had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     pub version: u64,
     pub value: Vec<u8>,
+}
+
+/// Without the value, which may be a login.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 pub trait Sessions {
