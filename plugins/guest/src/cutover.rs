@@ -26,7 +26,7 @@
 //!         let response = Imports.send(&Request::new(Method::Get, self.place(step)), &[])?;
 //!         match response.status {
 //!             200 => String::from_utf8(response.body).map_err(|_| Fault::corrupt("The address is no text.")),
-//!             status => Err(Fault::unavailable(format!("The balancer answered with status {status}."))),
+//!             status => Err(refused(status)),
 //!         }
 //!     }
 //!
@@ -40,7 +40,10 @@
 //!             now if now == to => Ok(()),
 //!             now if now == from => {
 //!                 let request = Request::new(Method::Put, self.place(step));
-//!                 Imports.send(&request, &[BodyPart::Bytes(to.as_bytes().to_vec())]).map(drop)
+//!                 match Imports.send(&request, &[BodyPart::Bytes(to.as_bytes().to_vec())])?.status {
+//!                     200..=299 => Ok(()),
+//!                     status => Err(refused(status)),
+//!                 }
 //!             }
 //!             now => Err(Fault::conflict(format!("Somebody else changed it: it is {now}, and {from} was expected."))),
 //!         }
@@ -87,6 +90,14 @@
 //!
 //!     fn undo(&self, step: &Step, before: &str) -> Result<(), Fault> {
 //!         self.replace(step, &step.detail, before)
+//!     }
+//! }
+//!
+//! fn refused(status: u16) -> Fault {
+//!     match status {
+//!         401 | 403 => Fault::denied(format!("The balancer says that this is not allowed: status {status}.")),
+//!         404 => Fault::not_found("The balancer does not know this name."),
+//!         _ => Fault::unavailable(format!("The balancer answered with status {status}.")),
 //!     }
 //! }
 //!
@@ -180,7 +191,7 @@ macro_rules! export_cutover {
             type Exported = $cutover;
             const _: () = $crate::cutover::is_cutover::<Exported>();
             #[cfg(target_family = "wasm")]
-    $crate::bindings::cutover::export!(Exported with_types_in $crate::bindings::cutover);
+            $crate::bindings::cutover::export! { Exported with_types_in $crate::bindings::cutover }
         };
     };
 }

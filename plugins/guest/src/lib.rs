@@ -18,6 +18,9 @@
 //! - [`paging`]: pages out of a list, and a list out of a server's pages.
 //! - [`store`]: bodies that stay in the host. [`endpoint`], [`percent`], [`words`], and with features [`xml`] and [`clocks`]: small codecs.
 //!
+//! These imports have no plain words yet: `log`, `files`, `readers` and `bulk.gather`. A plugin calls the generated ones, such as
+//! `transload_guest::bindings::transload::plugin::log::write`; `?` takes their faults too.
+//!
 //! It compiles for the machine that tests run on as well: the imports then lead nowhere, and a plugin's own logic is tried with scripted
 //! ports.
 

@@ -15,7 +15,7 @@
 //! use transload_guest::imports::Imports;
 //! use transload_guest::ports::Http;
 //! use transload_guest::sink::{CreateGuarantee, Description, EntriesPage, Entry, Incoming, SealedBody, Sink};
-//! use transload_guest::store::Transfer;
+//! use transload_guest::store::{Transfer, exact, past_end};
 //!
 //! struct Shelf {
 //!     url: String,
@@ -50,17 +50,22 @@
 //!
 //!     fn get(&self, key: &str, range: Option<Extent>) -> Result<Incoming, Fault> {
 //!         let incoming = Imports.get(&self.request(Method::Get, key), range)?;
-//!         match incoming.status() {
-//!             200 | 206 => Ok(incoming),
-//!             416 => Err(Fault::invalid(format!("The range reaches past the end of {key}."))),
-//!             status => Err(refused(status)),
+//!         match (incoming.status(), range) {
+//!             (200, None) => Ok(incoming),
+//!             (206, Some(range)) => exact(key, range, &incoming).map(|()| incoming),
+//!             (200, Some(_)) => Err(Fault::unsupported(format!("The shelf ignored the range of {key} and sent the whole object."))),
+//!             (416, Some(range)) => Err(past_end(key, range)),
+//!             (status, _) => Err(refused(status)),
 //!         }
 //!     }
 //!
 //!     fn head(&self, key: &str) -> Result<Option<u64>, Fault> {
 //!         let response = Imports.send(&self.request(Method::Head, key), &[])?;
 //!         match response.status {
-//!             200 => Ok(response.header("content-length").and_then(|length| length.parse().ok())),
+//!             200 => {
+//!                 let length = response.header("content-length").and_then(|length| length.parse().ok());
+//!                 length.map(Some).ok_or_else(|| Fault::corrupt(format!("The shelf did not say how long {key} is.")))
+//!             }
 //!             404 => Ok(None),
 //!             status => Err(refused(status)),
 //!         }
@@ -68,8 +73,11 @@
 //!
 //!     // The server answers "SIZE KEY", a line each, and all of them at once.
 //!     fn entries(&self, prefix: &str, _cursor: Option<&str>) -> Result<EntriesPage, Fault> {
-//!         let listing = Imports.send(&self.request(Method::Get, &format!("?prefix={prefix}")), &[])?;
-//!         let listing = String::from_utf8(listing.body).map_err(|_| Fault::corrupt("The listing is no text."))?;
+//!         let response = Imports.send(&self.request(Method::Get, &format!("?prefix={prefix}")), &[])?;
+//!         let listing = match response.status {
+//!             200 => String::from_utf8(response.body).map_err(|_| Fault::corrupt("The listing is no text."))?,
+//!             status => return Err(refused(status)),
+//!         };
 //!         let entry = |line: &str| {
 //!             let (size, key) = line.split_once(' ')?;
 //!             Some(Entry { key: key.to_owned(), size: size.parse().ok()? })
@@ -166,7 +174,7 @@ macro_rules! export_sink {
             type Exported = $sink;
             const _: () = $crate::sink::is_sink::<Exported>();
             #[cfg(target_family = "wasm")]
-    $crate::bindings::sink::export!(Exported with_types_in $crate::bindings::sink);
+            $crate::bindings::sink::export! { Exported with_types_in $crate::bindings::sink }
         };
     };
 }

@@ -33,7 +33,12 @@
 //!     fn size(&self) -> Result<u64, Fault> {
 //!         let response = Imports.send(&self.image(Method::Head), &[])?;
 //!         let length = response.header("content-length").and_then(|length| length.parse().ok());
-//!         length.filter(|_| response.status == 200).ok_or_else(|| Fault::not_found("The image is not there."))
+//!         match response.status {
+//!             200 => length.ok_or_else(|| Fault::corrupt("The server did not say how long the image is.")),
+//!             401 | 403 => Err(Fault::denied(format!("The server says that this is not allowed: status {}.", response.status))),
+//!             404 => Err(Fault::not_found("The image is not there.")),
+//!             status => Err(Fault::unavailable(format!("The server answered with status {status}."))),
+//!         }
 //!     }
 //!
 //!     /// The VM that is meant, and no other one: this server has a single one, and it never becomes another.
@@ -404,7 +409,7 @@ macro_rules! export_source {
             type Exported = $source;
             const _: () = $crate::source::is_source::<Exported>();
             #[cfg(target_family = "wasm")]
-    $crate::bindings::source::export!(Exported with_types_in $crate::bindings::source);
+            $crate::bindings::source::export! { Exported with_types_in $crate::bindings::source }
         };
     };
 }

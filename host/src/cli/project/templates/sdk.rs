@@ -80,7 +80,7 @@ mod tests {
         let (original, workspace) = (read("plugins/guest/Cargo.toml"), read("Cargo.toml"));
         let copy: toml::Table = FILES[0].1.parse().unwrap();
         assert_eq!(copy["features"], original["features"]);
-        for field in ["version", "edition", "license"] {
+        for field in ["version", "edition", "license", "rust-version"] {
             assert_eq!(copy["package"][field], workspace["workspace"]["package"][field]);
         }
         let names = |table: &toml::Table| table["dependencies"].as_table().unwrap().keys().cloned().collect::<Vec<_>>();
