@@ -53,7 +53,8 @@ struct Undisturbed {
     bytes: u64,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// Asking an agent blocks a thread, and each life has servers that must be served meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
 async fn killed_at_every_named_moment_the_agent_finishes_and_nothing_is_left_behind() {
     // The long form, until somebody has seen it pass: it was written without being run.
     if !parts::long() {

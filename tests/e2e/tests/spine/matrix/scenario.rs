@@ -95,9 +95,7 @@ impl Run {
         self.agent.stop();
         let (state, replicas) = (self.agent.setup().state(), self.agent.setup().replicas());
         std::fs::remove_dir_all(replicas).expect("there are replicas");
-        for lost in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-            let _ = std::fs::remove_file(state.join(lost));
-        }
+        self.forget_the_journal();
         std::fs::remove_dir_all(state.join("work")).expect("there are tables");
         self.guest_writes(1).await;
         self.another_point().await;
@@ -187,6 +185,15 @@ impl Run {
             tokio::time::sleep(std::time::Duration::from_millis(60)).await;
         }
         self.site.lab.s3().delete_object(&owner).expect("it was just written");
+        // Who halted leaves the VM alone, until somebody begins anew on purpose.
+        self.agent.stop();
+        self.forget_the_journal();
+    }
+
+    fn forget_the_journal(&self) {
+        for lost in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+            let _ = std::fs::remove_file(self.agent.setup().state().join(lost));
+        }
     }
 
     async fn guest_writes(&mut self, seed: u64) {
