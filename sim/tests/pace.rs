@@ -80,6 +80,15 @@ async fn published(scene: &Scene) -> u64 {
     reached
 }
 
+/// The scene lives until its first copy is applied, while something is done to it: nothing is read twice, and all of it is right.
+async fn is_applied_beside<T>(scene: &Scene, meanwhile: impl Future<Output = T>) {
+    let applied = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none());
+    let (_done, result) = tokio::join!(meanwhile, applied);
+    result.unwrap();
+    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
+    scene.sound().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_copy_held_anywhere_has_published_what_it_read_and_goes_on_where_it_stands() {
     for at in 1..=BLOCKS {
@@ -90,15 +99,8 @@ async fn a_copy_held_anywhere_has_published_what_it_read_and_goes_on_where_it_st
             assert_eq!((read, reached), ((at - 1) * MIB, at - 1), "an hour after it was held before unit {at}");
             assert_eq!(scene.source.open_snapshots(), 1, "it is held in place");
             pulls.reins.tell(Holder::Final, Order::Go);
-            std::future::pending::<()>().await;
         };
-        let applied = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none());
-        tokio::select! {
-            () = held => {}
-            result = applied => result.unwrap(),
-        }
-        assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "held before unit {at}: nothing is read twice");
-        scene.sound().await;
+        is_applied_beside(&scene, held).await;
     }
 }
 
@@ -150,14 +152,9 @@ async fn while_another_vms_final_cycle_runs_a_copy_stands_still_and_then_goes_on
         assert!(read == reached * MIB && (BLOCKS / 3..BLOCKS / 2).contains(&reached), "{read} bytes read, {reached} blocks published");
         assert_eq!(scene.source.open_snapshots(), 1, "it stands still in place");
         other.keep(SeatNeed::Nothing, scene.clock.now());
-        std::future::pending::<()>().await;
+        other
     };
-    tokio::select! {
-        () = held => {}
-        result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
-    }
-    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
-    scene.sound().await;
+    is_applied_beside(&scene, held).await;
 }
 
 /// What stands still has a snapshot open, and the governor's age holds for it as for any other. None is opened only to be held.
@@ -171,12 +168,7 @@ async fn a_copy_that_stands_still_for_too_long_loses_its_snapshot_and_nothing_th
             assert_eq!(scene.source.open_snapshots(), open);
         }
         other.keep(SeatNeed::Nothing, scene.clock.now());
-        std::future::pending::<()>().await;
+        other
     };
-    tokio::select! {
-        () = held => {}
-        result = scene.live(|view| view.vm.point.is_some() && view.vm.cycle.is_none()) => result.unwrap(),
-    }
-    assert_eq!(scene.source.bytes_read(), BLOCKS * MIB, "nothing is read twice");
-    scene.sound().await;
+    is_applied_beside(&scene, held).await;
 }

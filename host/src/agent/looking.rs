@@ -112,8 +112,10 @@ impl Agent {
             let ledger: Ledger<Vm> = Ledger::open(self.journal.clone(), aggregate).await?;
             let vm = ledger.state();
             if let Some(token) = vm.open_snapshot() {
-                // Before anybody is answered with it. A token that two VMs' journals hold is the first one's.
-                let _ = self.fleet.claim(&vm.source, token, &id);
+                // Before any source is asked anything.
+                if let Err(fault) = self.fleet.claim(&vm.source, token, &id) {
+                    tracing::warn!(vm = %id, message = %fault.message, "two VMs have noted the same snapshot; it counts as the other one's");
+                }
             }
             if vm.standing() != Standing::New {
                 self.fleet.reserve(&id, &vm.name);

@@ -1,6 +1,6 @@
 //! What an agent counted, in the text format of Prometheus (version 0.0.4), which its server reads and collectors of text files as well.
 //!
-//! Names are a promise: what is documented keeps its name and its labels. A plugin is told apart by `name`, what the configuration calls it,
+//! Names are a promise: what docs/metrics.md lists keeps its name and its labels. A plugin is told apart by `name`, what the configuration calls it,
 //! and `plugin`, its folder; what changes with a version stands in `transload_plugin_info` alone, so that a counter goes on.
 //!
 //! The page is written here and not by prometheus-client, which does not escape what stands in a label, and a grant's reason is a vendor's text.

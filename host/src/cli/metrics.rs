@@ -23,6 +23,6 @@ pub fn main(config: &Path) -> ExitCode {
             print::reply(&other, false);
             ExitCode::from(1)
         }
-        Err(fault) => super::print_fault(fault),
+        Err(fault) => super::print_nobody(fault),
     }
 }

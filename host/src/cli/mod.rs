@@ -263,6 +263,12 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the machine has threads to give")
 }
 
+/// No agent answered a question.
+fn print_nobody(fault: Fault) -> ExitCode {
+    print::refused(&nobody(fault));
+    ExitCode::from(1)
+}
+
 fn print_fault(fault: Fault) -> ExitCode {
     print::refused(&refusal_at_start(fault));
     ExitCode::from(1)

@@ -26,7 +26,7 @@ pub fn main(config: &Path) -> ExitCode {
                     print::reply(&other, false);
                     return ExitCode::from(1);
                 }
-                Err(fault) => return super::print_fault(fault),
+                Err(fault) => return super::print_nobody(fault),
             }
             tokio::time::sleep(EVERY).await;
         }

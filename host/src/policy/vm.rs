@@ -13,8 +13,8 @@
 //!
 //! What is recorded stands in `facts.rs`, the course of a cycle that is under way in `cycle.rs`. What a person may ask is judged in
 //! `command.rs`; whether cycles go on at all is in `course.rs`, what windows of the calendar mean for them in `window.rs`, what else is wanted
-//! of them in `wishes.rs`, tests and moves in `migration.rs`, and what of all that is shown in `shown.rs`. Here stands what outlives a cycle: when one is due, what it starts from, and
-//! what its end means for the next.
+//! of them in `wishes.rs`, tests and moves in `migration.rs`, and what of all that is shown in `shown.rs`. Here stands what outlives a cycle:
+//! when one is due, what it starts from, and what its end means for the next.
 
 pub mod command;
 mod course;

@@ -56,7 +56,7 @@ struct Undisturbed {
 // Asking an agent blocks a thread, and each life has servers that must be served meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 12)]
 async fn killed_at_every_named_moment_the_agent_finishes_and_nothing_is_left_behind() {
-    // The long form, until somebody has seen it pass: it was written without being run.
+    // The long form, until somebody has seen it pass: with several lives at once, servers of the lab stop accepting connections.
     if !parts::long() {
         return;
     }
