@@ -133,13 +133,13 @@ impl Agent {
 
     fn kill_now(&mut self) {
         self.child.kill().expect("the child is ours");
-        self.child.wait().expect("the child is ours");
+        parts::waiting(|| self.child.wait()).expect("the child is ours");
     }
 
     /// Tells it to stop, as a service manager does, and waits until it has. Answers its exit status.
     pub fn terminate(mut self) -> Option<i32> {
         self.signal("-TERM");
-        self.child.wait().expect("the child is ours").code()
+        parts::waiting(|| self.child.wait()).expect("the child is ours").code()
     }
 
     /// Ends it as a bug would: by SIGABRT, with core files allowed as far as root can allow them. Whether the kernel wrote one.
@@ -235,7 +235,7 @@ impl Agent {
             if said.code == 0 || said.json()["refused"]["fault"]["kind"] != "unavailable" {
                 break;
             }
-            std::thread::sleep(LOOK_EVERY);
+            parts::waiting(|| std::thread::sleep(LOOK_EVERY));
             said = self.ask(&[verb, vm]);
         }
         assert_eq!(said.code, 0, "{said:?}");
@@ -279,7 +279,7 @@ pub fn aborts_with_a_core(child: &mut Child) -> bool {
     let lifted = Command::new("prlimit").args(["--core=unlimited", "--pid", &id]).stderr(Stdio::null()).status();
     println!("core files allowed: {}", lifted.is_ok_and(|status| status.success()));
     assert!(Command::new("kill").args(["-ABRT", &id]).status().expect("kill is there").success());
-    let status = child.wait().expect("the child is ours");
+    let status = parts::waiting(|| child.wait()).expect("the child is ours");
     assert_eq!(status.signal(), Some(6), "{status}");
     status.core_dumped()
 }

@@ -35,8 +35,13 @@ impl Site {
 
     /// The same for a receiver apart from its gateway, which knows the VM by its id.
     pub async fn assert_replica_of(&self, receiver: &Agent, id: &str, vm: &str, cycle: u64) {
+        self.assert_replica_in(&receiver.setup.replicas(), id, vm, cycle).await;
+    }
+
+    /// The same, by the folder of the replicas.
+    pub async fn assert_replica_in(&self, replicas: &Path, id: &str, vm: &str, cycle: u64) {
         for frozen in self.frozen(vm, cycle).await {
-            let replica = receiver.setup.replicas().join(id).join(format!("{}.raw", disk_id(&frozen)));
+            let replica = replicas.join(id).join(format!("{}.raw", disk_id(&frozen)));
             let digest = lab::sparse_digest(&replica).unwrap_or_else(|error| panic!("{}: {error}", replica.display()));
             assert_eq!(Some(digest), frozen.digest, "{vm} disk {} is not what was frozen in cycle {cycle}", frozen.disk_key);
             assert_eq!(std::fs::metadata(&replica).unwrap().len(), frozen.capacity);

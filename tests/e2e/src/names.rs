@@ -84,7 +84,8 @@ impl Names {
 
     fn util(&self, arguments: &[&str]) -> String {
         let config = format!("--config-dir={}", self.folder.display());
-        let output = Command::new("pdnsutil").arg(config).args(arguments).output().expect("pdnsutil starts");
+        let mut command = Command::new("pdnsutil");
+        let output = parts::waiting(|| command.arg(config).args(arguments).output()).expect("pdnsutil starts");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("it speaks UTF-8")
     }

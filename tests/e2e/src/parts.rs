@@ -79,6 +79,12 @@ pub fn long() -> bool {
     std::env::var_os("TRANSLOAD_LONG").is_some()
 }
 
+/// Waits for something outside of this process. The lab is served by the same threads: one that simply stood still would keep back what it
+/// took up before, and nobody else would look for new connections meanwhile.
+pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
 fn told(variable: &str) -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os(variable)?);
     assert!(path.exists(), "{variable} names {}, and nothing is there", path.display());
@@ -90,6 +96,7 @@ fn target() -> PathBuf {
 }
 
 fn cargo(arguments: &[&str]) {
-    let status = Command::new(env!("CARGO")).args(arguments).current_dir(root()).status().expect("cargo starts");
+    let mut cargo = Command::new(env!("CARGO"));
+    let status = waiting(|| cargo.args(arguments).current_dir(root()).status()).expect("cargo starts");
     assert!(status.success(), "cargo {} failed", arguments.join(" "));
 }

@@ -87,7 +87,7 @@ impl Setup {
     pub fn run(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(parts::agent());
         command.arg("--config").arg(self.config()).args(arguments).env_remove("TRANSLOAD_LOG").envs(self.environment.clone());
-        Said::from(command.output().expect("the agent's program starts"))
+        Said::from(parts::waiting(|| command.output()).expect("the agent's program starts"))
     }
 
     /// `check`, with this configuration.

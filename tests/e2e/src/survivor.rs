@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::agent::{Agent, PATIENCE};
+use crate::parts;
 use crate::setup::Setup;
 
 const LOOK_EVERY: Duration = Duration::from_millis(60);
@@ -72,7 +73,7 @@ impl Survivor {
     /// One command, one answer; none while the agent starts, or when it died of it.
     pub fn ask(&mut self, command: &Value) -> Option<Value> {
         self.alive();
-        ask(&self.setup.state().join("agent.sock"), command).ok()
+        parts::waiting(|| ask(&self.setup.state().join("agent.sock"), command)).ok()
     }
 
     /// What the status says of the VM.

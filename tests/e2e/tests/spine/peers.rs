@@ -74,7 +74,7 @@ async fn pyvmomi_drives_our_lab() {
     });
     std::fs::write(folder.join("lab.json"), description.to_string()).unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../lab/tests/pyvmomi.py");
-    let output = Command::new(python).arg(script).arg(folder.join("lab.json")).output().unwrap();
+    let output = parts::waiting(|| Command::new(python).arg(script).arg(folder.join("lab.json")).output()).unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.lines().count() > 5, "{said}");

@@ -312,7 +312,7 @@ async fn whoever_approves_as_root_before_the_first_start_is_told_whose_the_state
     }
     let mut other = Command::new(parts::agent());
     other.uid(65_534).gid(65_534).arg("--config").arg(setup.config()).arg("run");
-    let refused = Said::from(other.output().unwrap());
+    let refused = Said::from(parts::waiting(|| other.output()).unwrap());
     let whose = format!("{} belongs to user 0, and this program runs as user 65534", state.display());
     assert!(refused.code == 1 && refused.err.contains(&whose), "{refused:?}");
 }

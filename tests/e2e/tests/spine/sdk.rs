@@ -170,7 +170,7 @@ fn copy(from: &Path, to: &Path, component: &str) {
 fn transload(folder: &Path, environment: &[(&str, String)], arguments: &[&str]) -> Said {
     let mut command = Command::new(parts::agent());
     command.args(arguments).current_dir(folder).env_remove("TRANSLOAD_LOG").envs(environment.iter().cloned());
-    Said::from(command.output().expect("the agent's program starts"))
+    Said::from(parts::waiting(|| command.output()).expect("the agent's program starts"))
 }
 
 /// Where the templates look for a store, and where it is.
