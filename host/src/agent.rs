@@ -197,10 +197,15 @@ impl Agent {
     /// Opens the journal, the plugins and the store. Nothing is replicated before `run`.
     /// `expected`: by a VM's id or name, the hash of a recovery point that the store must hold.
     pub async fn open(config: Config, expected: Expected, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
-        let work = Arc::new(Folder::open(&work_place(&config.state))?);
-        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
         let host = PluginHost::new(clock.clone(), CodeCache::beside(&config.state), approvals(&config.state))
             .map_err(|error| Fault::internal(format!("the plugin engine does not start: {error:#}")))?;
+        Agent::open_in(Arc::new(host), config, expected, clock).await
+    }
+
+    /// The same, with plugins that run in this host, which may have others.
+    pub async fn open_in(host: Arc<PluginHost>, config: Config, expected: Expected, clock: Arc<dyn Clock>) -> Result<Arc<Agent>, Fault> {
+        let work = Arc::new(Folder::open(&work_place(&config.state))?);
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(&journal_place(&config.state))?);
         let refused = |refused: crate::wasm::PluginRefused| Fault::invalid(refused.to_string());
         let sink = Arc::new(host.sink(&config.sink).await.map_err(refused)?);
         let mut plugins = Installed::new(host);

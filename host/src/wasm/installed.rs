@@ -24,7 +24,7 @@ const FILES_MAX: usize = 64;
 
 /// The plugins that this agent uses.
 pub struct Installed {
-    host: PluginHost,
+    host: Arc<PluginHost>,
     used: Vec<Used>,
 }
 
@@ -79,7 +79,7 @@ pub struct InUse {
 }
 
 impl Installed {
-    pub fn new(host: PluginHost) -> Installed {
+    pub fn new(host: Arc<PluginHost>) -> Installed {
         Installed { host, used: Vec::new() }
     }
 

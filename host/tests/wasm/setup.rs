@@ -12,6 +12,7 @@ use transload::clock::SystemClock;
 use transload::config::Config;
 use transload::wasm::{Approvals, CodeCache, PluginCutover, PluginHost, PluginRefused, PluginSink, PluginSource};
 
+use super::beside::Beside;
 use super::server::Server;
 
 pub const PASSWORD: &str = "hunter2 & <co>";
@@ -90,6 +91,16 @@ pub struct World {
     pub folder: tempfile::TempDir,
     /// Somebody to connect to. Nobody ever answers there.
     pub line: TcpListener,
+    beside: Arc<Beside>,
+}
+
+/// Whatever happened here, the VM beside it was not disturbed.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.beside.goes_on();
+        }
+    }
 }
 
 impl World {
@@ -107,7 +118,7 @@ impl World {
     }
 
     fn with(folder: tempfile::TempDir, server: Server) -> World {
-        let world = World { server, folder, line: TcpListener::bind("127.0.0.1:0").unwrap() };
+        let world = World { server, folder, line: TcpListener::bind("127.0.0.1:0").unwrap(), beside: Beside::running() };
         std::fs::create_dir(world.exports()).unwrap();
         world.install("echo-source", SOURCE, guest("guest_source"));
         world.install("echo-sink", SINK, guest("guest_sink"));
@@ -266,7 +277,13 @@ replicas = "replicas"
     }
 }
 
-pub fn plugin_host() -> PluginHost {
+/// One for the whole program, as an agent has it.
+pub fn plugin_host() -> Arc<PluginHost> {
+    static HOST: OnceLock<Arc<PluginHost>> = OnceLock::new();
+    HOST.get_or_init(|| Arc::new(plugin_host_of_its_own())).clone()
+}
+
+pub fn plugin_host_of_its_own() -> PluginHost {
     PluginHost::new(Arc::new(SystemClock::new()), CodeCache::none(), Approvals::of_everything()).unwrap()
 }
 

@@ -7,7 +7,7 @@ use transload::log::sink::Sink;
 use transload::model::{Extent, FaultKind};
 use transload::wasm::PluginSink;
 
-use super::super::setup::{World, plugin_host};
+use super::super::setup::{World, plugin_host_of_its_own};
 use super::super::sink::sealed;
 use super::super::source::open;
 use super::{Works, ends, refused, said};
@@ -89,7 +89,7 @@ async fn a_component_that_takes_too_long_to_compile_is_refused_in_time_and_holds
     let world = World::start().await;
     let other = world.sink().await;
     world.replace_source(&slow_to_compile());
-    let host = plugin_host().compiling_within(Duration::from_millis(500));
+    let host = plugin_host_of_its_own().compiling_within(Duration::from_millis(500));
     let begun = Instant::now();
     let config = world.config(&world.usual_endpoint());
     let (refused, ()) = ends(futures::future::join(host.source(&config.sources[0]), other.works())).await;
