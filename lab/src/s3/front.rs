@@ -11,12 +11,15 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Frame, Incoming};
 use s3s::service::S3Service;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::RwLock;
 
 pub(super) struct Front {
     store: S3Service,
+    /// Where its files are.
+    root: PathBuf,
     /// The only bucket there is. s3s-fs would make any other one as soon as somebody writes into it.
     bucket: String,
     knobs: Mutex<Knobs>,
@@ -34,11 +37,12 @@ enum Plan {
     LoseReply,
     Truncate,
     Flip,
+    Rot,
 }
 
 impl Front {
-    pub fn new(store: S3Service, bucket: String) -> Front {
-        Front { store, bucket, knobs: Mutex::default(), counters: Mutex::default(), locks: Mutex::default() }
+    pub fn new(store: S3Service, root: PathBuf, bucket: String) -> Front {
+        Front { store, root, bucket, knobs: Mutex::default(), counters: Mutex::default(), locks: Mutex::default() }
     }
 
     pub fn knobs(&self) -> Knobs {
@@ -85,11 +89,21 @@ impl Front {
                 Plan::Truncate
             } else if take(&mut knobs.flip_puts, method == Method::PUT) {
                 Plan::Flip
+            } else if take(&mut knobs.rot_puts, method == Method::PUT) {
+                Plan::Rot
             } else {
                 Plan::Serve
             };
             (plan, latency)
         })
+    }
+
+    /// Before anybody can read it.
+    fn rot(&self, path: &str) {
+        let key = path.trim_start_matches('/').trim_start_matches(&self.bucket).trim_start_matches('/');
+        if let Err(error) = super::objects::rot(&self.root, &self.bucket, key) {
+            tracing::warn!(?error, "an object that was to rot is not there");
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -114,7 +128,7 @@ impl Front {
                 return refuse(request, StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull", message).await;
             }
             Plan::Drop => return Err(Hangup),
-            Plan::Serve | Plan::LoseReply | Plan::Truncate | Plan::Flip => {}
+            Plan::Serve | Plan::LoseReply | Plan::Truncate | Plan::Flip | Plan::Rot => {}
         }
         let incoming = length(request.headers());
         let with_hash = method == Method::PUT && has_hash(request.headers());
@@ -127,6 +141,11 @@ impl Front {
             let _exclusive = lock.write().await;
             match plan {
                 Plan::Flip => self.store.call(request.map(flipped)).await,
+                Plan::Rot => {
+                    let response = self.store.call(request.map(s3s::Body::from)).await;
+                    self.rot(&path);
+                    response
+                }
                 _ => self.store.call(request.map(s3s::Body::from)).await,
             }
         };

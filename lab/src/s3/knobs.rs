@@ -19,9 +19,12 @@ pub struct Knobs {
     pub truncate_gets: u64,
     /// So many coming PUTs arrive with one bit of their body changed, as a wire without TLS may do it.
     pub flip_puts: u64,
+    /// So many coming PUTs are stored as they came, and then one bit of them changes where it lies.
+    pub rot_puts: u64,
     /// Every PUT is refused: no space (507).
     pub full: bool,
-    /// Only requests whose path contains this are met by `fail_next`, `drop_next`, `lose_put_replies`, `truncate_gets`, `flip_puts`.
+    /// Only requests whose path contains this are met by `fail_next`, `drop_next`, `lose_put_replies`, `truncate_gets`, `flip_puts`,
+    /// `rot_puts`.
     pub only_paths_with: Option<String>,
 }
 

@@ -49,7 +49,7 @@ impl S3 {
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
         builder.set_host(Loopback);
         builder.set_validation(validation::AwsNameValidation::new());
-        let front = Arc::new(Front::new(builder.build(), options.bucket.clone()));
+        let front = Arc::new(Front::new(builder.build(), root.to_owned(), options.bucket.clone()));
         let plain = crate::server::serve(None, front::service(front.clone())).await?;
         let tls = crate::server::serve(Some(tls), front::service(front.clone())).await?;
         Ok(S3 { options, root: root.to_owned(), front, tls, plain })

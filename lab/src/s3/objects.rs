@@ -34,14 +34,7 @@ impl S3 {
 
     /// Flips the lowest bit of one stored byte.
     pub fn flip_bit(&self, key: &str, offset: u64) -> Result<()> {
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(key)?)
-            .with_context(|| format!("there is no object {key}"))?;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, offset).with_context(|| format!("{key} has no byte {offset}"))?;
-        file.write_all_at(&[byte[0] ^ 1], offset)?;
+        flip_stored_bit(&self.path(key)?, offset)?;
         self.forget_checksums(key)
     }
 
@@ -75,12 +68,30 @@ impl S3 {
     }
 
     fn forget_checksums(&self, key: &str) -> Result<()> {
-        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-        let name = format!(".bucket-{}.object-{}.internal.json", encode(&self.options.bucket), encode(key));
-        match std::fs::remove_file(self.root.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        forget_checksums(&self.root, &self.options.bucket, key)
+    }
+}
+
+/// What the store of `root` keeps of one of its objects changes by itself, as on a disk that rots.
+pub(super) fn rot(root: &Path, bucket: &str, key: &str) -> Result<()> {
+    flip_stored_bit(&root.join(bucket).join(key), 0)?;
+    forget_checksums(root, bucket, key)
+}
+
+fn flip_stored_bit(path: &Path, offset: u64) -> Result<()> {
+    let open = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    let file = open.with_context(|| format!("there is no object {}", path.display()))?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).with_context(|| format!("{} has no byte {offset}", path.display()))?;
+    Ok(file.write_all_at(&[byte[0] ^ 1], offset)?)
+}
+
+fn forget_checksums(root: &Path, bucket: &str, key: &str) -> Result<()> {
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let name = format!(".bucket-{}.object-{}.internal.json", encode(bucket), encode(key));
+    match std::fs::remove_file(root.join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

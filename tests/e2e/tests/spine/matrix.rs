@@ -27,6 +27,8 @@ const SLACK: u64 = MIB;
 const NOT_COME_BY: &[(&str, &str)] = &[
     ("put/other", "only `check` puts a probe, and `check` is no agent"),
     ("vm/test-migration-", "nothing begins a test migration yet"),
+    ("replica/rebuild-began/", "only a receiver that was away while points were dropped; sim/tests/retention.rs has one"),
+    ("vm/migration-committed/", "nothing commits a migration yet"),
     ("deleted/", "what is deleted is older than what a life of a minute leaves; the simulation drops recovery points under every death"),
     ("collected/", "the same"),
     ("put/dropped", "the same"),

@@ -65,6 +65,8 @@ impl Run {
         self.first_points().await;
         self.guest_writes(1).await;
         self.another_point().await;
+        // Who is started again asks whether the VM is still his.
+        self.agent.stop();
         self.guest_writes(2).await;
         self.finish().await;
     }
@@ -73,15 +75,15 @@ impl Run {
         // Read fine twice, then gone: a new snapshot is needed.
         let gone = FolderFault { after: 2, times: 1, spoil: Spoil::Status(404) };
         self.site.lab.vcenter().set_knobs(|knobs| knobs.folder_faults = vec![gone]);
-        self.site.lab.s3().set_knobs(|knobs| (knobs.flip_puts, knobs.only_paths_with) = (1, Some("/seg-".to_owned())));
+        self.site.lab.s3().set_knobs(|knobs| (knobs.rot_puts, knobs.only_paths_with) = (1, Some("/seg-".to_owned())));
         self.first_points().await;
 
-        let refused = TaskFault { method: "CreateSnapshot_Task".to_owned(), fault: "NotSupported".to_owned() };
+        let refused = TaskFault { method: "CreateSnapshot_Task".to_owned(), fault: "TooManySnapshotLevels".to_owned() };
         self.site.lab.vcenter().set_knobs(|knobs| knobs.task_faults = vec![refused]);
         self.guest_writes(1).await;
         self.another_point().await;
 
-        self.site.lab.s3().set_knobs(|knobs| (knobs.flip_puts, knobs.only_paths_with) = (1, Some("/commit/".to_owned())));
+        self.site.lab.s3().set_knobs(|knobs| (knobs.rot_puts, knobs.only_paths_with) = (1, Some("/commit/".to_owned())));
         self.guest_writes(2).await;
         self.another_point().await;
 
