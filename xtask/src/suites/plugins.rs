@@ -18,7 +18,7 @@ const SELECTIONS: &[Selection] = &[
         words: &["wasm::", "kit::", "cli::plugin::", "cli::project::", "api::metrics::", "fleet::holders::"],
     },
     // Components in the real host: the guests that misbehave, and those that do not.
-    Selection { package: "transload", kind: Kind::Integration, words: &["cutover::", "misbehaviour::", "sink::", "source::", "trust::"] },
+    Selection { package: "boundary", kind: Kind::Integration, words: ALL },
     // What the plugins of this repository are made of, as native code.
     Selection { package: "transload-guest", kind: Kind::Inside, words: ALL },
     Selection { package: "storage-s3", kind: Kind::Inside, words: ALL },

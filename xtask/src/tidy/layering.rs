@@ -258,7 +258,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("plugins/", &["transload-guest"], "a plugin meets the host through wit/ alone, as a stranger's would"),
     ("tests/guests/", &["transload-guest"], "a test's guest is a plugin"),
     ("demo/", &["transload-lab"], "it runs the agent as a user does: as a process"),
-    ("tests/", &["transload", "transload-lab"], "end to end"),
+    ("tests/", &["transload", "transload-lab", "e2e"], "end to end"),
     ("fuzz/libfuzzer/", &["fuzz"], "it hands inputs on, and nothing else: no suite compiles it"),
     ("fuzz/", &["transload", "storage-azure", "storage-s3", "vmware-cbt", "transload-guest"], "it feeds decoders"),
     ("xtask/", &[], "every verb waits for it to compile"),

@@ -1,5 +1,5 @@
 //! What a guest does wrong costs one call, and never a byte, a secret or the host. Every misdeed ends in a fault of its own, by name and
-//! in time, and the plugin that did it can be called again. Meanwhile a VM replicates in the same process and plugin host: see `beside`.
+//! in time, and the plugin that did it can be called again. Meanwhile a VM replicates in the same process and plugin host: see `boundary::setup::World`.
 
 mod admission;
 mod amounts;

@@ -12,8 +12,8 @@ use transload::clock::SystemClock;
 use transload::config::Config;
 use transload::wasm::{Approvals, CodeCache, PluginCutover, PluginHost, PluginRefused, PluginSink, PluginSource};
 
-use super::beside::Beside;
-use super::server::Server;
+use crate::beside::Beside;
+use crate::server::Server;
 
 pub const PASSWORD: &str = "hunter2 & <co>";
 pub const SIGNING_KEY: &str = "sesame-open-now";
@@ -295,7 +295,7 @@ pub fn guest(name: &str) -> &'static [u8] {
 
 fn build() -> BTreeMap<String, Vec<u8>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let built = Command::new(cargo)
         .args([
             "build",

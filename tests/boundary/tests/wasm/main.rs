@@ -1,10 +1,9 @@
 //! The plugin host against real components and a real TLS server: what works, what is refused, and what misbehaviour costs.
 
-mod beside;
+use boundary::{server, setup};
+
 mod cutover;
 mod misbehaviour;
-mod server;
-mod setup;
 mod sink;
 mod source;
 mod trust;

@@ -27,7 +27,7 @@ use transload::driver::expected::Expected;
 use transload::model::CycleNumber;
 use transload::policy::vm::{EndedAs, command};
 
-use super::setup::plugin_host;
+use crate::setup::plugin_host;
 
 const NAME: &str = "db01";
 /// A cycle that takes longer stands still, on the slowest machine as well.
