@@ -38,6 +38,22 @@ fn same_seed_same_bytes() {
     assert!(one == other);
 }
 
+/// A gateway died with snapshots open. In its next life they counted nowhere before their VMs asked for seats, and others entered.
+#[test]
+fn found_snapshots_that_nobody_counted_after_a_restart() {
+    for seed in [8, 43] {
+        play(&SeveralPlan::from_seed(seed));
+    }
+}
+
+/// A final cycle failed, ordinary ones followed, and the final point never came.
+#[test]
+fn found_a_final_cycle_that_was_forgotten_when_it_failed() {
+    for seed in [41, 72] {
+        play(&SeveralPlan::from_seed(seed));
+    }
+}
+
 /// The oracle that says that no limit was exceeded says nothing where no limit was ever reached.
 #[test]
 fn the_limits_of_hosts_and_datastores_are_reached_and_datastores_become_full() {
