@@ -13,6 +13,7 @@
 
 pub mod by_hand;
 pub mod clock;
+pub mod datacentre;
 pub mod files;
 pub mod further;
 pub mod journal;
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod retention;
 pub mod rivalry;
 pub mod scenario;
+pub mod several;
 pub mod sink;
 pub mod source;
 pub mod weather;

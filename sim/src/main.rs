@@ -1,9 +1,11 @@
-//! `sim --seeds N [--from S]`: runs so many seeds and says which of them fail. `sim --seed S` prints one seed's trace.
+//! `sim --seeds N [--from S]`: runs so many seeds and says which of them fail. `sim --seed S` prints one seed's trace. With `--several` the
+//! histories are those of several VMs under the limits of one datacentre.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::scenario::{Plan, run};
+use sim::scenario::{self, Plan};
+use sim::several::{self, SeveralPlan};
 
 #[derive(Parser)]
 struct Arguments {
@@ -19,14 +21,17 @@ struct Arguments {
     /// Run this one only, and print what happened.
     #[arg(long)]
     seed: Option<u64>,
+    /// Play several VMs under limits instead of one alone.
+    #[arg(long)]
+    several: bool,
 }
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
-        return match run(&Plan::from_seed(seed)) {
-            Ok(played) => {
-                println!("{}", played.trace.join("\n"));
+        return match play(&arguments, seed) {
+            Ok(trace) => {
+                println!("{}", trace.join("\n"));
                 std::process::ExitCode::SUCCESS
             }
             Err(what) => {
@@ -46,7 +51,7 @@ fn main() -> std::process::ExitCode {
                     if seed >= end {
                         return;
                     }
-                    if let Err(what) = story(seed) {
+                    if let Err(what) = story(&arguments, seed) {
                         failed.fetch_add(1, Ordering::Relaxed);
                         println!("{}", what.lines().next().unwrap_or_default());
                     }
@@ -59,9 +64,17 @@ fn main() -> std::process::ExitCode {
     if failed == 0 { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
 
+/// One history, and what happened in it.
+fn play(arguments: &Arguments, seed: u64) -> Result<Vec<String>, String> {
+    match arguments.several {
+        true => several::run(&SeveralPlan::from_seed(seed)).map(|played| played.trace),
+        false => scenario::run(&Plan::from_seed(seed)).map(|played| played.trace),
+    }
+}
+
 /// A seed that panics has failed, and the others are run all the same.
-fn story(seed: u64) -> Result<(), String> {
-    match std::panic::catch_unwind(|| run(&Plan::from_seed(seed))) {
+fn story(arguments: &Arguments, seed: u64) -> Result<(), String> {
+    match std::panic::catch_unwind(|| play(arguments, seed)) {
         Ok(result) => result.map(|_| ()),
         Err(_) => Err(format!("seed {seed}: a panic")),
     }

@@ -68,6 +68,11 @@ impl MemorySink {
         MemorySink { sky, ..self }
     }
 
+    /// The same store for another process.
+    pub fn seen_by(&self, world: &World) -> MemorySink {
+        MemorySink { world: world.clone(), ..self.clone() }
+    }
+
     async fn take_seat(&self, takes: Duration) -> Option<SemaphorePermit<'_>> {
         let seat = self.seats.as_ref()?.acquire().await.expect("this semaphore is never closed");
         tokio::time::sleep(takes).await;

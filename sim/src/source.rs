@@ -1,5 +1,8 @@
 //! A hypervisor in memory: disks that guests write to, change tracking, snapshots. Keeps what every snapshot froze, for the oracle.
 
+mod range;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,33 +10,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use transload::model::{
-    Closing, Datastore, DiskHome, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, Finding, Firmware, Marker,
-    OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription,
+    Closing, Datastore, DiskHome, DiskId, DiskMarker, DiskPlace, DiskSize, DiskSummary, Extent, Fault, FaultKind, Finding, Firmware,
+    Marker, OpenedSnapshot, Placement, PowerAction, PowerState, Quiesce, ResyncReason, SnapshotDisk, SnapshotToken, SourceDescription,
     VmDefinition, VmRef, VmSummary,
 };
 use transload::pipeline::source::{ByteSource, ChangedPage, Changes, Ended, InventoryPage, Outcome, Source};
 
+use crate::datacentre::Home;
 use crate::weather::Sky;
 use crate::world::World;
 
-const CELL: u64 = 64 * 1024;
+use range::MemoryRange;
+pub use trouble::{SourceFault, SourceTrouble};
 
-/// How often things go wrong, as probabilities.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SourceTrouble {
-    /// The snapshot is made, and nobody learns of it.
-    pub reply_lost: f64,
-    /// A read fails.
-    pub read_fails: f64,
-    /// A snapshot disappears while it is read.
-    pub snapshot_lost: f64,
-    /// The login expires.
-    pub login_expires: f64,
-    /// A request that changes something arrives twice, and the answer to the second is the one that is heard.
-    pub doubled: f64,
-    /// The page of changes that is left out of every so-manieth answer; for tests of completeness.
-    pub page_dropped: f64,
-}
+const CELL: u64 = 64 * 1024;
 
 #[derive(Clone)]
 struct Disk {
@@ -69,26 +59,13 @@ struct State {
     merging: Option<(String, Instant)>,
 }
 
-/// What a source may get wrong once, when a test asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceFault {
-    /// Leaves out the second page of changes.
-    DropsPage,
-    /// Ends its description of changes after the first page.
-    EndsEarly,
-    /// Names a disk twice.
-    ListsTwice,
-    /// Cannot release markers, now and ever.
-    KeepsMarkers,
-    /// Refuses to begin change tracking anew, now and ever.
-    KeepsTracking,
-}
-
 #[derive(Clone)]
 pub struct MemorySource {
     world: World,
     sky: Sky,
     trouble: SourceTrouble,
+    /// Alone on a host and a datastore without limits, if nowhere.
+    home: Option<Home>,
     state: Arc<Mutex<State>>,
 }
 
@@ -111,7 +88,16 @@ impl MemorySource {
             forgets: 0.0,
             merging: None,
         };
-        MemorySource { sky: Sky::clear(world.clone()), world, trouble, state: Arc::new(Mutex::new(state)) }
+        MemorySource { sky: Sky::clear(world.clone()), world, trouble, home: None, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// One VM of several.
+    pub fn at(self, home: Home) -> MemorySource {
+        self.with(|state| {
+            state.vm = VmRef { id: home.vm.clone(), fingerprint: format!("instance-{}", home.vm) };
+            state.name = home.vm.clone();
+        });
+        MemorySource { home: Some(home), ..self }
     }
 
     pub fn under(self, sky: Sky) -> MemorySource {
@@ -169,7 +155,7 @@ impl MemorySource {
     }
 
     /// The guest writes bytes; what is there already is written as well, as guests do.
-    pub fn write(&self, disk: &DiskId, offset: u64, bytes: &[u8]) {
+    pub fn write(&self, id: &DiskId, offset: u64, bytes: &[u8]) {
         let forgets = self.with(|state| state.forgets);
         self.with(|state| {
             if state.power != PowerState::On {
@@ -177,7 +163,7 @@ impl MemorySource {
             }
             state.sequence += 1;
             let sequence = state.sequence;
-            let Some(disk) = state.disks.get_mut(disk) else { return };
+            let Some(disk) = state.disks.get_mut(id) else { return };
             let end = (offset as usize + bytes.len()).min(disk.content.len());
             let length = end - offset as usize;
             disk.content[offset as usize..end].copy_from_slice(&bytes[..length]);
@@ -185,6 +171,9 @@ impl MemorySource {
                 if !self.world.rarely(forgets) {
                     disk.written[cell as usize] = sequence;
                 }
+            }
+            if let Some(home) = &self.home {
+                home.wrote(id, length as u64, disk.content.len() as u64);
             }
         });
     }
@@ -234,7 +223,14 @@ impl MemorySource {
         self.with(|state| {
             state.snapshots.clear();
             state.merging = None;
+            self.tell_what_is_open(state);
         });
+    }
+
+    fn tell_what_is_open(&self, state: &State) {
+        if let Some(home) = &self.home {
+            home.keep_open(state.snapshots.keys());
+        }
     }
 
     /// So much is free on the datastore, which has 2 TiB.
@@ -259,6 +255,19 @@ impl MemorySource {
                 work()
             }
             false => first,
+        }
+    }
+
+    /// Whether this fault was asked for, for good.
+    fn is_broken(&self, fault: SourceFault) -> bool {
+        self.with(|state| state.fault == Some(fault))
+    }
+
+    /// The wrong VM is never touched.
+    fn is_ours(&self, vm: &VmRef) -> Result<(), Fault> {
+        match self.with(|state| state.vm == *vm) {
+            true => Ok(()),
+            false => Err(Fault::conflict(format!("{} is another VM", vm.id))),
         }
     }
 
@@ -288,14 +297,18 @@ impl MemorySource {
         self.with(|state| {
             if let Some((token, _)) = state.merging.take_if(|(_, until)| *until <= Instant::now()) {
                 state.snapshots.remove(&token);
+                self.tell_what_is_open(state);
             }
         });
     }
 
     fn remove_snapshot(&self, token: &SnapshotToken, takes: Duration) {
-        self.with(|state| match takes.is_zero() || !state.snapshots.contains_key(token.as_str()) {
-            true => drop(state.snapshots.remove(token.as_str())),
-            false => state.merging = Some((token.0.clone(), Instant::now() + takes)),
+        self.with(|state| {
+            match takes.is_zero() || !state.snapshots.contains_key(token.as_str()) {
+                true => drop(state.snapshots.remove(token.as_str())),
+                false => state.merging = Some((token.0.clone(), Instant::now() + takes)),
+            }
+            self.tell_what_is_open(state);
         });
     }
 
@@ -312,13 +325,17 @@ impl MemorySource {
             if let Some((token, _)) = state.snapshots.iter().find(|(_, snapshot)| snapshot.tag == tag) {
                 return SnapshotToken(token.clone());
             }
-            let token = format!("snapshot-{}", state.next_token);
+            let number = state.next_token;
+            let token = self.home.as_ref().map_or_else(|| format!("snapshot-{number}"), |home| home.token(number));
             state.next_token += 1;
             state.sequence += 1;
             let marker = Marker(format!("{}/{}", state.tracking, state.sequence));
             let disks: BTreeMap<_, _> = state.disks.iter().map(|(id, disk)| (id.clone(), (disk.clone(), marker.clone()))).collect();
             for (id, (disk, marker)) in &disks {
                 state.frozen.insert((id.clone(), marker.clone()), disk.content.clone());
+            }
+            if let Some(home) = &self.home {
+                home.opened(&token, disks.len());
             }
             state.snapshots.insert(token.clone(), Snapshot { tag: tag.to_owned(), disks });
             SnapshotToken(token)
@@ -339,7 +356,8 @@ fn new_disk(world: &World, number: usize, size: u64) -> Disk {
 #[async_trait]
 impl Source for MemorySource {
     async fn describe(&self) -> Result<SourceDescription, Fault> {
-        Ok(SourceDescription { product: "memory".to_owned(), disks_per_host_max: None })
+        let disks_per_host_max = self.home.as_ref().map(|home| home.centre.host_disks());
+        Ok(SourceDescription { product: "memory".to_owned(), disks_per_host_max })
     }
 
     async fn inventory(&self, _cursor: Option<String>) -> Result<InventoryPage, Fault> {
@@ -380,7 +398,12 @@ impl Source for MemorySource {
         }))
     }
 
-    async fn placement(&self, _vm: &VmRef) -> Result<Placement, Fault> {
+    async fn placement(&self, vm: &VmRef) -> Result<Placement, Fault> {
+        if let Some(home) = &self.home {
+            self.world.step("placement").await;
+            self.is_ours(vm)?;
+            return Ok(home.placement(&self.disk_ids()));
+        }
         let disks = self.disk_ids().into_iter().map(|disk| DiskHome { disk, datastore: Some("store".to_owned()) }).collect();
         let store = Datastore {
             id: "store".to_owned(),
@@ -398,16 +421,20 @@ impl Source for MemorySource {
 
     async fn reset_tracking(&self, _vm: &VmRef) -> Result<Outcome<()>, Fault> {
         self.world.step("reset tracking").await;
-        if self.with(|state| state.fault == Some(SourceFault::KeepsTracking)) {
+        if self.is_broken(SourceFault::KeepsTracking) {
             return Err(Fault::conflict("somebody else's snapshot stands there"));
         }
         self.arriving("reset tracking", || self.reset());
         Ok(Outcome::Done(()))
     }
 
-    async fn open_snapshot(&self, _vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome<OpenedSnapshot>, Fault> {
+    async fn open_snapshot(&self, vm: &VmRef, tag: &str, _quiesce: Quiesce) -> Result<Outcome<OpenedSnapshot>, Fault> {
         self.world.step("before snapshot").await;
+        self.is_ours(vm)?;
         self.is_free()?;
+        if self.is_broken(SourceFault::MakesNoSnapshot) {
+            return Err(Fault::new(FaultKind::Denied, "this account may not make snapshots"));
+        }
         let token = self.arriving("open snapshot", || self.make_snapshot(tag));
         self.world.step("after snapshot").await;
         if self.world.chance(self.trouble.reply_lost) {
@@ -422,8 +449,11 @@ impl Source for MemorySource {
 
     async fn close_snapshot(&self, token: &SnapshotToken, _closing: Closing) -> Result<Outcome<Vec<DiskMarker>>, Fault> {
         self.world.step("before close").await;
+        if let Some(home) = &self.home {
+            home.asked_to_close(token.as_str());
+        }
         self.is_free()?;
-        if self.sky.merge_fails() {
+        if self.sky.merge_fails() || self.is_broken(SourceFault::KeepsSnapshots) {
             return Err(Fault::internal("the disks could not be merged"));
         }
         let takes = self.sky.merge_takes();
@@ -437,14 +467,15 @@ impl Source for MemorySource {
 
     async fn release_markers(&self, _vm: &VmRef, _markers: &[DiskMarker]) -> Result<(), Fault> {
         self.world.step("release").await;
-        match self.with(|state| state.fault == Some(SourceFault::KeepsMarkers)) {
+        match self.is_broken(SourceFault::KeepsMarkers) {
             true => Err(Fault::unsupported("this source cannot release markers")),
             false => Ok(()),
         }
     }
 
-    async fn leftovers(&self, _vm: &VmRef, tag_prefix: &str) -> Result<Vec<SnapshotToken>, Fault> {
+    async fn leftovers(&self, vm: &VmRef, tag_prefix: &str) -> Result<Vec<SnapshotToken>, Fault> {
         self.world.step("leftovers").await;
+        self.is_ours(vm)?;
         Ok(self.with(|state| {
             let ours = state.snapshots.iter().filter(|(_, snapshot)| snapshot.tag.starts_with(tag_prefix));
             ours.map(|(token, _)| SnapshotToken(token.clone())).collect()
@@ -503,11 +534,12 @@ impl Source for MemorySource {
     async fn open_range(&self, token: &SnapshotToken, disk: &DiskId, range: Extent) -> Result<Box<dyn ByteSource>, Fault> {
         self.world.step("open range").await;
         self.snapshot(token, |_| ())?;
-        Ok(Box::new(MemoryRange { source: self.clone(), token: token.clone(), disk: disk.clone(), range }))
+        Ok(Box::new(MemoryRange::of(self, token, disk, range)))
     }
 
-    async fn power(&self, _vm: &VmRef, action: PowerAction) -> Result<Outcome<PowerState>, Fault> {
+    async fn power(&self, vm: &VmRef, action: PowerAction) -> Result<Outcome<PowerState>, Fault> {
         self.world.step("power").await;
+        self.is_ours(vm)?;
         let switch = |state: &mut State| {
             state.power = if action == PowerAction::On { PowerState::On } else { PowerState::Off };
             state.power
@@ -529,41 +561,6 @@ impl Source for MemorySource {
     }
 
     async fn cancel(&self, _operation: &str) -> Result<(), Fault> {
-        Ok(())
-    }
-}
-
-struct MemoryRange {
-    source: MemorySource,
-    token: SnapshotToken,
-    disk: DiskId,
-    range: Extent,
-}
-
-#[async_trait]
-impl ByteSource for MemoryRange {
-    fn length(&self) -> u64 {
-        self.range.length
-    }
-
-    async fn fetch(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
-        self.source.world.step("fetch").await;
-        let trouble = self.source.trouble;
-        if self.source.world.chance(trouble.read_fails) {
-            return Err(Fault::unavailable("the read failed"));
-        }
-        if self.source.world.chance(trouble.login_expires) {
-            return Err(Fault::auth("the login expired"));
-        }
-        if self.source.world.chance(trouble.snapshot_lost) {
-            self.source.world.note("the snapshot is lost".to_owned());
-            self.source.lose_snapshots();
-        }
-        let from = (self.range.offset + offset) as usize;
-        let length = buffer.len();
-        let bytes = self.source.snapshot(&self.token, |snapshot| snapshot.disks[&self.disk].0.content[from..from + length].to_vec())?;
-        buffer.copy_from_slice(&bytes);
-        self.source.with(|state| state.bytes_read += length as u64);
         Ok(())
     }
 }

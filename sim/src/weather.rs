@@ -18,7 +18,7 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    fn holds(&self, moment: Duration) -> bool {
+    pub fn holds(&self, moment: Duration) -> bool {
         moment >= self.from && moment < self.from + self.lasts
     }
 }

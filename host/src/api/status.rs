@@ -303,7 +303,7 @@ fn idle(view: &VmView, interval: Interval, now: Timestamp) -> String {
     if view.trouble.is_some() {
         return "waits: something is in the way".to_owned();
     }
-    match view.vm.due(interval) {
+    match view.vm.due(interval, now) {
         _ if view.vm.point.as_ref().is_some_and(|point| point.last) => "final cycle applied".to_owned(),
         Some(due) if due > now && view.vm.failures > 0 => {
             format!("waits: the failed cycle is repeated in {} s", due.duration_since(now).as_secs())

@@ -19,10 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::model::{Fault, Placement, SnapshotToken, VmId};
+use crate::model::{Datastore, Fault, Placement, SnapshotToken, VmId};
 use crate::pipeline::pace::{Holder, Order, Reins};
 use crate::policy::admission::{Admission, Ask, Kind, LimitNo, Limits, Place, Standing, VmNo};
 use crate::policy::governor::{CloseNow, Governed, Rules, Space, Unmerged, Verdict, too_old};
+use crate::policy::set_back::was_set_back;
 use crate::policy::vm::{Seat, SeatNeed, Vm};
 use crate::policy::waiting::{Limit, Shortage, Takes, Waiting};
 
@@ -40,7 +41,7 @@ struct State {
     still: BTreeSet<VmNo>,
     numbers: BTreeMap<VmId, VmNo>,
     snapshots: Holders,
-    /// The newest moment that anybody named.
+    /// The newest moment that anybody named, since the clock was set back the last time.
     now: Timestamp,
 }
 
@@ -183,7 +184,7 @@ impl State {
     }
 
     fn at(&mut self, now: Timestamp) -> Timestamp {
-        self.now = self.now.max(now);
+        self.now = if was_set_back(self.now, now) { now } else { self.now.max(now) };
         self.now
     }
 
@@ -207,30 +208,39 @@ impl State {
     /// Lets through at a datastore whom the governor lets through.
     fn judge(&mut self, no: LimitNo) {
         let Some(governed) = self.datastores.get(&no) else { return };
-        let gate = governed.verdict(&self.rules).gate();
+        let gate = governed.gate(&self.rules, |vm| self.admission.snapshots_at(vm, no));
         self.change(|admission| admission.set_gate(no, gate));
     }
 
-    /// The limits that count where a VM is. What is said of its datastores is taken in.
+    /// The limits that count where a VM is.
     fn place(&mut self, source: &str, located: &Located) -> Place {
         let Located { placement, host_disks_max } = located;
         let host = (!placement.host.is_empty())
             .then(|| self.admission.limit(Limit::Host { source: source.to_owned(), name: placement.host.clone() }, *host_disks_max));
         let mut datastores: Vec<(LimitNo, u32)> = Vec::new();
-        for store in &placement.datastores {
-            let disks = placement.disks.iter().filter(|disk| disk.datastore.as_ref() == Some(&store.id)).count();
-            if disks > 0 {
-                let limit = Limit::Datastore { source: source.to_owned(), id: store.id.clone(), name: store.name.clone() };
-                let no = self.admission.limit(limit, None);
-                datastores.push((no, disks as u32));
-                let (rules, now) = (self.rules, self.now);
-                let space = Space { free: store.free, capacity: store.capacity };
-                self.datastores.entry(no).or_default().observe(&rules, now, space);
-                self.judge(no);
-            }
+        for (store, disks) in used_datastores(placement) {
+            let limit = Limit::Datastore { source: source.to_owned(), id: store.id.clone(), name: store.name.clone() };
+            datastores.push((self.admission.limit(limit, None), disks));
         }
         Place { disks: placement.disks.len().max(1) as u32, host, datastores, sinks: Vec::new() }
     }
+
+    /// The same, and what is said of its datastores is taken in. `at`: when that was, by the wall clock, which may have been set since.
+    fn look(&mut self, source: &str, located: &Located, at: Timestamp) -> Place {
+        let place = self.place(source, located);
+        for ((no, _), (store, _)) in place.datastores.iter().zip(used_datastores(&located.placement)) {
+            let space = Space { free: store.free, capacity: store.capacity };
+            self.datastores.entry(*no).or_default().observe(&self.rules, at, space);
+            self.judge(*no);
+        }
+        place
+    }
+}
+
+/// The datastores that disks of the VM lie on, with how many.
+fn used_datastores(placement: &Placement) -> impl Iterator<Item = (&Datastore, u32)> {
+    let disks_on = |store: &Datastore| placement.disks.iter().filter(|disk| disk.datastore.as_ref() == Some(&store.id)).count() as u32;
+    placement.datastores.iter().map(move |store| (store, disks_on(store))).filter(|(_, disks)| *disks > 0)
 }
 
 impl Member {
@@ -248,8 +258,8 @@ impl Member {
     /// Asks for a seat, or asks otherwise than before.
     pub fn ask(&self, source: &str, located: &Located, wish: Wish, now: Timestamp) {
         let mut state = self.fleet.state();
+        let place = Arc::new(state.look(source, located, now));
         let now = state.at(now);
-        let place = Arc::new(state.place(source, located));
         let disks = wish.disks_left.map_or(place.disks, |left| left as u32);
         let ask = Ask { kind: wish.kind, standing: wish.standing, since: wish.since, disks, place };
         state.change(|admission| admission.ask(self.vm, ask, now));
@@ -258,8 +268,8 @@ impl Member {
     /// Takes in where a VM with an open snapshot is now; answers why that has to be closed, if it has to be.
     pub fn look(&self, source: &str, located: &Located, opened_at: Timestamp, now: Timestamp) -> Option<CloseNow> {
         let mut state = self.fleet.state();
-        let now = state.at(now);
-        let place = state.place(source, located);
+        let place = state.look(source, located, now);
+        state.at(now);
         let rules = state.rules;
         let governed = place.datastores.iter().filter_map(|(no, _)| state.datastores.get(no));
         governed.filter_map(|governed| governed.close_now(&rules, opened_at, now)).next().or_else(|| too_old(&rules, opened_at, now))
@@ -287,6 +297,14 @@ impl Member {
             SeatNeed::Seat { disks_left: Some(left) } => admission.disks_left(vm, left as u32, now),
             SeatNeed::Seat { disks_left: None } => {}
         });
+    }
+
+    /// Its snapshot is open since before it joined, and this is where. It counts from now on, whatever keeps the VM from asking for a seat.
+    pub fn holds(&self, source: &str, located: &Located, now: Timestamp) {
+        let mut state = self.fleet.state();
+        let place = Arc::new(state.look(source, located, now));
+        let now = state.at(now);
+        state.change(|admission| admission.holds(self.vm, place, now));
     }
 
     /// Others need not wait any longer for this VM's return.

@@ -134,6 +134,8 @@ pub struct VmTask {
     asked: Option<(Kind, Standing)>,
     /// Its snapshot could not be closed so far.
     unmerged: bool,
+    /// Its snapshot is open since before this process, and where is not known so far.
+    unplaced: Option<seat::Unplaced>,
     /// The next look at where it is, while its snapshot is open or it waits.
     look: Option<BoxFuture<'static, Result<Located, Fault>>>,
     session: Session,
@@ -169,6 +171,7 @@ impl VmTask {
         if ledger.state().wishes.repair != repair {
             ledger.record(vec![Fact::RepairChosen { repair }]).await?;
         }
+        let unplaced = seat::Unplaced::of(ledger.state());
         let member = gateway.fleet.join(&id, &ledger.state().name, ledger.state(), gateway.pace.reins.clone());
         Ok(VmTask {
             gateway,
@@ -178,6 +181,7 @@ impl VmTask {
             located: None,
             asked: None,
             unmerged: false,
+            unplaced,
             look: None,
             session: Session::default(),
             running: FuturesUnordered::new(),
@@ -253,7 +257,7 @@ impl VmTask {
         self.member.keep(self.ledger.state().seat_need(&steps), now);
         self.call_off_all_but(&steps);
         for step in steps {
-            match (&step, self.tries.not_before(&step)) {
+            match (&step, self.tries.not_before(&step, now)) {
                 (Step::Wait { until }, _) => until.iter().for_each(|until| look_at(*until)),
                 _ if self.is_under_way(&step) => {}
                 // It would end at once.
@@ -261,7 +265,7 @@ impl VmTask {
                 // It would only grow.
                 (Step::IntendSnapshot { .. }, _) if self.gateway.pace.reins.order() != pace::Order::Go => {}
                 (Step::TakeSeat, _) if self.member.waits() => self.wish_again(now),
-                (_, Some(not_before)) if not_before > now => look_at(not_before),
+                (_, Some(not_before)) => look_at(not_before),
                 _ => self.start(step),
             }
         }
@@ -343,8 +347,10 @@ impl VmTask {
     }
 
     async fn step_failed(&mut self, step: Step, fault: Fault) -> Result<(), Fault> {
-        // It may take long until it comes back: nobody else waits for that.
-        self.member.returned();
+        // It may take long until it comes back: nobody else waits for that, as soon as what it has open is counted.
+        if self.unplaced.is_none() {
+            self.member.returned();
+        }
         self.not_closed(&step);
         // Somebody may have taken a snapshot since preflight, which says so best.
         self.session.prepared &= step != Step::EnableTracking;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::policy::reaction::Failing;
+use crate::policy::reaction::{Failing, PAUSE_LONGEST};
+use crate::policy::set_back::is_waited_for;
 use crate::policy::vm::Step;
 
 #[derive(Default)]
@@ -38,13 +39,15 @@ impl Tries {
         }
     }
 
-    pub fn not_before(&self, step: &Step) -> Option<Timestamp> {
-        self.0.get(step).map(|trying| trying.not_before)
+    /// When the step is tried again, if that is not now.
+    pub fn not_before(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
+        self.waiting(now).find(|(waiting, _)| *waiting == step).map(|(_, until)| until)
     }
 
-    /// Each step that has failed, and when it is tried again.
-    pub fn waiting(&self) -> impl Iterator<Item = (&Step, Timestamp)> {
-        self.0.iter().map(|(step, trying)| (step, trying.not_before))
+    /// Each step that is to wait after it failed, and until when.
+    pub fn waiting(&self, now: Timestamp) -> impl Iterator<Item = (&Step, Timestamp)> {
+        let waits = move |(_, until): &(&Step, Timestamp)| is_waited_for(*until, now, PAUSE_LONGEST);
+        self.0.iter().map(|(step, trying)| (step, trying.not_before)).filter(waits)
     }
 
     pub fn succeeded(&mut self, step: &Step) {
@@ -73,8 +76,10 @@ mod tests {
         assert_eq!(tries.failed(&step, 0, at(70)), failing(2, 10));
         assert_eq!(tries.failed(&step, 700, at(80)), failing(3, 20));
         tries.wait(&step, at(90));
-        assert_eq!(tries.not_before(&step), Some(at(90)));
+        assert_eq!((tries.not_before(&step, at(80)), tries.not_before(&step, at(90))), (Some(at(90)), None));
+        // The clock was set back: by it the step would wait for longer than anything waits.
+        assert_eq!(tries.not_before(&step, at(-3600)), None);
         tries.succeeded(&step);
-        assert_eq!((tries.not_before(&step), tries.failed(&step, 700, at(100))), (None, failing(1, 0)));
+        assert_eq!((tries.not_before(&step, at(80)), tries.failed(&step, 700, at(100))), (None, failing(1, 0)));
     }
 }

@@ -26,21 +26,22 @@
 
 mod place;
 mod pool;
+mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::set_back::was_set_back;
 use super::waiting::{Limit, Shortage, Waiting};
 
 pub use place::Place;
 use place::{amount_at, disk_pools};
 pub use pool::Gate;
 use pool::{Key, Pool, Rank};
+pub use wish::{Ask, Kind, OVERDUE, Standing};
 
-/// A wish of lower rank that is so late is moved up.
-pub const OVERDUE: SignedDuration = SignedDuration::from_hours(12);
 /// For so long others stand still for a final cycle that waits. One that has a seat holds them for as long as it has it: its source is off.
 pub const HELD_FOR_WAITING: SignedDuration = SignedDuration::from_hours(1);
 
@@ -70,33 +71,6 @@ pub struct LimitNo(u32);
 const RETURNING: LimitNo = LimitNo(0);
 const VMS: LimitNo = LimitNo(1);
 const DISKS: LimitNo = LimitNo(2);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Final,
-    Initial,
-    Delta,
-}
-
-/// What a VM has behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    New,
-    Replicating,
-    /// Its snapshot is open, or may be: it counts already, and no limit can undo it.
-    SnapshotOpen,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    pub kind: Kind,
-    pub standing: Standing,
-    /// Since when the cycle is due.
-    pub since: Timestamp,
-    /// Disks that are not copied yet.
-    pub disks: u32,
-    pub place: Arc<Place>,
-}
 
 #[derive(Debug)]
 struct Vm {
@@ -246,6 +220,13 @@ impl Admission {
         self.set_gate(RETURNING, Gate::Shut);
     }
 
+    /// Its snapshots are open there since before it could ask: they count, whatever room there is.
+    pub fn holds(&mut self, vm: VmNo, place: Arc<Place>, now: Timestamp) {
+        self.promote(now);
+        self.set_snapshots(vm, Some(place));
+        self.keep_for_strongest();
+    }
+
     /// Nobody waits for its return any longer.
     pub fn returned(&mut self, vm: VmNo) {
         self.returning.remove(&vm);
@@ -287,6 +268,9 @@ impl Admission {
     pub fn disks_left(&mut self, vm: VmNo, left: u32, now: Timestamp) {
         self.promote(now);
         self.give_disks_back(vm, left);
+        if left == 0 {
+            self.need_not_be_awaited(vm);
+        }
         self.keep_for_strongest();
     }
 
@@ -296,8 +280,15 @@ impl Admission {
         self.stop_waiting(vm);
         self.give_disks_back(vm, 0);
         self.stand_up(vm);
-        self.returned(vm);
+        self.need_not_be_awaited(vm);
         self.keep_for_strongest();
+    }
+
+    /// It asks for nothing more. Where its snapshots count has to be known before others enter.
+    fn need_not_be_awaited(&mut self, vm: VmNo) {
+        if self.vms[vm.0 as usize].snapshots.is_some() {
+            self.returned(vm);
+        }
     }
 
     /// The VM wants nothing, and has no snapshot.
@@ -335,6 +326,11 @@ impl Admission {
 
     pub fn waits(&self, vm: VmNo) -> bool {
         self.vms[vm.0 as usize].wait.is_some()
+    }
+
+    /// The snapshots that a VM has at a datastore.
+    pub fn snapshots_at(&self, vm: VmNo, datastore: LimitNo) -> u32 {
+        self.vms[vm.0 as usize].snapshots.as_ref().map_or(0, |place| amount_at(place, datastore, 0))
     }
 
     /// What a VM that waits, waits for.
@@ -383,7 +379,9 @@ impl Admission {
     fn waiting_finals(&self, now: Timestamp) -> impl Iterator<Item = LimitNo> {
         let finals = self.contending.iter().skip_while(|key| key.rank < Rank::Final).take_while(|key| key.rank == Rank::Final);
         let waits = finals.filter_map(|key| self.vms[key.vm.0 as usize].wait.as_ref());
-        waits.filter(move |wait| now.duration_since(wait.wished_at) < HELD_FOR_WAITING).map(|wait| wait.at)
+        waits
+            .filter(move |wait| !was_set_back(wait.wished_at, now) && now.duration_since(wait.wished_at) < HELD_FOR_WAITING)
+            .map(|wait| wait.at)
     }
 
     // ---- queues ----
@@ -397,7 +395,7 @@ impl Admission {
     }
 
     fn wait(&mut self, vm: VmNo, ask: Ask, wished_at: Timestamp, now: Timestamp) {
-        let late = late_at(&ask) <= now;
+        let late = ask.late_at() <= now;
         let rank = match (ask.standing, ask.kind) {
             (Standing::SnapshotOpen, _) => Rank::Open,
             (_, Kind::Final) => Rank::Final,
@@ -426,7 +424,7 @@ impl Admission {
         if let Some(at) = self.lacking(vm) {
             let slot = self.vms[vm.0 as usize].wait.as_mut().expect("only who waits advances");
             slot.at = at;
-            let (key, late_at) = (slot.key, late_at(&slot.ask));
+            let (key, late_at) = (slot.key, slot.ask.late_at());
             if key.new || key.rank == Rank::Delta {
                 self.late.insert((late_at, vm));
             }
@@ -437,7 +435,7 @@ impl Admission {
             return;
         }
         let Wait { ask, .. } = self.vms[vm.0 as usize].wait.take().expect("only who waits advances");
-        self.late.remove(&(late_at(&ask), vm));
+        self.late.remove(&(ask.late_at(), vm));
         let disks = self.places(&ask);
         for no in disk_pools(&ask.place) {
             self.pool_mut(no).used += disks;
@@ -512,7 +510,7 @@ impl Admission {
 
     fn unqueue(&mut self, vm: VmNo) -> Option<Wait> {
         let wait = self.vms[vm.0 as usize].wait.take()?;
-        self.late.remove(&(late_at(&wait.ask), vm));
+        self.late.remove(&(wait.ask.late_at(), vm));
         self.pool_mut(wait.at).queue.remove(&wait.key);
         self.contending.remove(&wait.key);
         Some(wait)
@@ -576,10 +574,6 @@ impl Admission {
             self.finals -= u32::from(seat.kind == Kind::Final);
         }
     }
-}
-
-fn late_at(ask: &Ask) -> Timestamp {
-    ask.since.checked_add(OVERDUE).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

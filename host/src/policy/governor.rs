@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::admission::{Gate, VmNo};
+use super::set_back::was_set_back;
 
 /// Observations that a forecast is made of.
 const WINDOW: Duration = Duration::from_secs(30 * 60);
@@ -92,16 +93,6 @@ pub enum Verdict {
     Shut(Tight),
 }
 
-impl Verdict {
-    pub fn gate(&self) -> Gate {
-        match self {
-            Verdict::Open => Gate::Open,
-            Verdict::One(_) => Gate::One,
-            Verdict::Shut(_) => Gate::Shut,
-        }
-    }
-}
-
 /// One datastore, as it was seen over the last while.
 #[derive(Debug, Clone, Default)]
 pub struct Governed {
@@ -113,10 +104,13 @@ pub struct Governed {
 }
 
 impl Governed {
-    /// Takes in what a source says. Older than what is known already: left out.
+    /// Takes in what a source says. Older than what is known already: left out; so much older that somebody has set the clock back: what was
+    /// known is of times that tell nothing any more.
     pub fn observe(&mut self, rules: &Rules, at: Timestamp, space: Space) {
-        if self.seen.back().is_some_and(|(newest, _)| *newest >= at) {
-            return;
+        match self.seen.back() {
+            Some((newest, _)) if was_set_back(*newest, at) => self.seen.clear(),
+            Some((newest, _)) if *newest >= at => return,
+            _ => {}
         }
         // Another size, another datastore as far as a pace can be told.
         if self.seen.back().is_some_and(|(_, before)| before.capacity != space.capacity) {
@@ -139,6 +133,17 @@ impl Governed {
             Unmerged::Yes => self.unmerged.insert(vm),
             Unmerged::No => self.unmerged.remove(&vm),
         };
+    }
+
+    /// Whom the datastore lets through. `held`: the snapshots that a VM has there. Those that cannot be closed count, but they are no VM
+    /// whose turn it is: where they stand others still go one by one, for nobody knows when they go.
+    pub fn gate(&self, rules: &Rules, held: impl Fn(VmNo) -> u32) -> Gate {
+        match self.verdict(rules) {
+            Verdict::Open => Gate::Open,
+            Verdict::One(Tight::Unmerged { .. }) => Gate::One { beside: self.unmerged.iter().copied().map(held).sum() },
+            Verdict::One(_) => Gate::One { beside: 0 },
+            Verdict::Shut(_) => Gate::Shut,
+        }
     }
 
     pub fn verdict(&self, rules: &Rules) -> Verdict {
@@ -228,6 +233,25 @@ mod tests {
         governed
     }
 
+    /// With two snapshots of each VM.
+    fn gate_of(governed: &Governed) -> Gate {
+        governed.gate(&RULES, |_| 2)
+    }
+
+    /// Nobody was told of anything for as long as the clock had been set back: a datastore filled unseen for hours.
+    #[test]
+    fn a_clock_that_is_set_back_makes_nobody_blind() {
+        let mut governed = seen(&[(600, 500), (601, 499)]);
+        for (at, free) in [(240, 498), (241, 497), (242, 49)] {
+            governed.observe(&RULES, minute(at), Space { free: free * GIB, capacity: 1000 * GIB });
+        }
+        assert_eq!(gate_of(&governed), Gate::Shut);
+        // Looks of two VMs that overtook each other.
+        let mut governed = seen(&[(600, 500), (602, 40)]);
+        governed.observe(&RULES, minute(602) - Duration::from_secs(2), Space { free: 500 * GIB, capacity: 1000 * GIB });
+        assert_eq!(gate_of(&governed), Gate::Shut);
+    }
+
     #[test]
     fn space_and_pace_decide() {
         let bytes = |gib: u64| gib * GIB;
@@ -257,9 +281,11 @@ mod tests {
     #[test]
     fn a_full_datastore_stays_shut_until_twice_the_reserve_is_free() {
         let mut governed = seen(&[(0, 40)]);
-        for (at, free, gate) in [(1, 60, Gate::Shut), (2, 99, Gate::Shut), (3, 100, Gate::One), (4, 300, Gate::Open), (5, 60, Gate::Shut)] {
+        for (at, free, gate) in
+            [(1, 60, Gate::Shut), (2, 99, Gate::Shut), (3, 100, Gate::One { beside: 0 }), (4, 300, Gate::Open), (5, 60, Gate::Shut)]
+        {
             governed.observe(&RULES, minute(at), Space { free: free * GIB, capacity: 1000 * GIB });
-            assert_eq!(governed.verdict(&RULES).gate(), gate, "{free} GiB");
+            assert_eq!(gate_of(&governed), gate, "{free} GiB");
         }
     }
 
@@ -283,6 +309,7 @@ mod tests {
         governed.unmerged(a, Unmerged::Yes);
         governed.unmerged(b, Unmerged::Yes);
         assert_eq!(governed.verdict(&RULES), Verdict::One(Tight::Unmerged { vms: 2 }));
+        assert_eq!(gate_of(&governed), Gate::One { beside: 4 });
         governed.unmerged(a, Unmerged::No);
         governed.unmerged(b, Unmerged::No);
         assert_eq!(governed.verdict(&RULES), Verdict::Open);
@@ -298,10 +325,10 @@ mod tests {
                 governed.observe(&RULES, minute(at as i64), Space { free: free * GIB, capacity: 1000 * GIB });
                 let minutes_left = (free - 50) / pace;
                 if minutes_left < 14 && at > 1 {
-                    prop_assert_eq!(governed.verdict(&RULES).gate(), Gate::Shut, "{} min left", minutes_left);
+                    prop_assert_eq!(gate_of(&governed), Gate::Shut, "{} min left", minutes_left);
                 }
                 if minutes_left > 16 {
-                    prop_assert!(governed.verdict(&RULES).gate() != Gate::Shut);
+                    prop_assert!(gate_of(&governed) != Gate::Shut);
                 }
             }
         }

@@ -11,6 +11,7 @@ pub mod mode;
 pub mod reaction;
 pub mod replica;
 pub mod retention;
+pub mod set_back;
 pub mod spread;
 pub mod throttle;
 pub mod timing;

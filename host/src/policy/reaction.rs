@@ -60,7 +60,8 @@ impl Patience {
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_LONGEST: Duration = Duration::from_secs(60);
+/// Nobody waits for longer until he tries again.
+pub const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
 pub fn react(step: &Step, fault: &Fault, failing: Failing, patience: Patience) -> Reaction {
     let retry = Reaction::Retry { after: pause(fault, failing.tries) };

@@ -39,6 +39,7 @@ use super::calendar::Closed;
 use super::distrust::{Compared, Trust};
 use super::forecast::{Experience, Forecast};
 use super::interval::Interval;
+use super::set_back::was_set_back;
 use super::timing::{Timing, between};
 
 use course::Hold;
@@ -270,7 +271,7 @@ impl Vm {
         if self.waits_for_repair() {
             return vec![Step::Wait { until: None }];
         }
-        match (self.demand, self.due(conditions.interval)) {
+        match (self.demand, self.due(conditions.interval, now)) {
             (Some(_), Some(due)) if self.failures > 0 && due > now => vec![Step::Wait { until: Some(due) }],
             (None, Some(due)) if due > now => vec![Step::Wait { until: Some(due) }],
             (None, None) => vec![Step::Wait { until: None }],
@@ -303,20 +304,24 @@ impl Vm {
 
     /// Whether a cycle would begin now, if nothing else spoke against it.
     pub fn wants_a_cycle(&self, interval: Interval, now: Timestamp) -> bool {
-        match (self.demand, self.due(interval)) {
+        match (self.demand, self.due(interval, now)) {
             (Some(_), due) => self.failures == 0 || due.is_none_or(|due| due <= now),
             (None, due) => due.is_some_and(|due| due <= now),
         }
     }
 
     /// When the next cycle is due by itself: at once at first and after the initial one, by the interval after a delta, by a
-    /// growing pause after a failure, and never after the final one.
-    pub fn due(&self, interval: Interval) -> Option<Timestamp> {
+    /// growing pause after a failure, and never after the final one. Now, when the last one ended by a clock that was set back since: how long
+    /// ago that was is not known, and a cycle too many costs less than hours without one.
+    pub fn due(&self, interval: Interval, now: Timestamp) -> Option<Timestamp> {
         let Some(ended) = self.history.last() else {
             // An agent that took over has seen no cycle end. The point says whether it was the final one.
             let over = self.point.as_ref().is_some_and(|point| point.last);
             return (!over).then_some(Timestamp::MIN);
         };
+        if was_set_back(ended.ended_at, now) && (self.failures > 0 || !ended.last) {
+            return Some(now);
+        }
         if self.failures > 0 {
             let pause = Duration::from_secs(5).saturating_mul(1 << self.failures.min(8).saturating_sub(1));
             return ended.ended_at.checked_add(pause).ok();
@@ -388,9 +393,6 @@ impl Vm {
                 self.keep_for_repair(rejection);
                 self.failures += 1;
                 self.doubtful = rejection.code == RejectCode::WrongBase;
-                if self.cycle.as_ref().is_some_and(|cycle| cycle.urgency == Urgency::Final) {
-                    self.demand = Some(Urgency::Final).filter(|_| !self.is_stopping());
-                }
                 self.end_cycle(at, EndedAs::Rejected(rejection.clone()));
             }
             Fact::CycleFailed { fault, at } => self.fail_cycle(fault, at),
@@ -476,6 +478,10 @@ impl Vm {
 
     fn end_cycle(&mut self, at: Timestamp, outcome: EndedAs) {
         let Some(cycle) = self.cycle.take() else { return };
+        // Whoever asked for the final point still waits for it, and the source is off.
+        if cycle.urgency == Urgency::Final && outcome != EndedAs::Applied && !self.is_stopping() {
+            self.demand = Some(Urgency::Final);
+        }
         let last = cycle.urgency == Urgency::Final && outcome == EndedAs::Applied;
         if cycle.urgency == Urgency::Final && self.demand != Some(Urgency::Final) {
             self.wishes.in_blackout = None;

@@ -28,6 +28,10 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::server::TlsStream;
 
+use crate::agent::Agent;
+use crate::setup::{Setup, secret_file};
+use crate::site::{Site, s3_sink};
+
 /// One call in so many fails.
 const ONE_IN: u32 = 10;
 /// No head and no body of an agent's is longer.
@@ -130,11 +134,37 @@ impl BadLine {
         BadLine { url, ca_file, fate, accepting: accepting.abort_handle() }
     }
 
+    /// An agent that reaches the site's store over this line only.
+    pub fn setup(&self, site: &Site, vms: &[&str]) -> Setup {
+        let s3 = site.lab.s3();
+        let secret_key = secret_file(&site.folder().join("s3.secret-key"), s3.secret_key());
+        let trust = format!("trust = {{ ca-file = {:?} }}", self.ca_file);
+        let sink = s3_sink(&self.url, s3.bucket(), s3.access_key(), &secret_key, &trust);
+        Setup { sink, ..site.setup(vms).beside("bad-line") }
+    }
+
     /// Calls, and how many of them failed in which way.
     pub fn counts(&self) -> (u64, BTreeMap<Way, u64>) {
         let fate = self.fate.lock().expect("no panic under this lock");
         (fate.calls, fate.failed.clone())
     }
+}
+
+/// An agent asks the store at its start as well, and may not get through: whoever keeps it running starts it again.
+pub async fn started(setup: &Setup) -> Agent {
+    for _ in 0..5 {
+        let mut agent = Agent::spawn(setup);
+        for _ in 0..200 {
+            if agent.has_ended() {
+                break;
+            }
+            if setup.run(&["status", "--json"]).code == 0 {
+                return agent;
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+    panic!("the agent did not start in five tries");
 }
 
 type Client = TlsStream<TcpStream>;

@@ -33,6 +33,7 @@ const SELECTIONS: &[Selection] = &[
             "kills::",
             "lost::",
             "matrix::",
+            "orphans::",
             "outlook::",
             "retention::",
             "spread::",

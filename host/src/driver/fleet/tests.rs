@@ -1,6 +1,6 @@
 use futures::FutureExt;
 
-use crate::model::{Datastore, DiskHome};
+use crate::model::DiskHome;
 use crate::policy::governor::Tight;
 
 use super::*;
@@ -122,6 +122,46 @@ fn a_datastore_that_fills_lets_vms_in_one_by_one_and_then_closes_what_is_open() 
     assert_eq!(fleet.why(&"second".into()), waits(space(9), Takes::None));
     second.ask("vc", &with_free(1, 90), wish(Kind::Initial), at(9));
     assert_eq!(second.seat(), Seat::Held { disks: 1 });
+}
+
+/// The snapshot that could not be closed was counted as the one VM whose turn it was: nobody on its datastore had a turn any more.
+#[test]
+fn a_snapshot_that_nobody_can_close_takes_nobodys_turn() {
+    let fleet = fleet(Limits { datastore_snapshots: 3, ..Limits::default() });
+    let [stuck, first, second, large] = ["stuck", "first", "second", "large"].map(|name| join(&fleet, name));
+    stuck.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    stuck.keep(SeatNeed::Snapshots, NOW);
+    stuck.unmerged("vc", &located(1), Unmerged::Yes);
+    let waits = |member: &Member| member.waits();
+    first.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    second.ask("vc", &located(1), wish(Kind::Initial), NOW);
+    assert_eq!([&first, &second].map(waits), [false, true]);
+    first.keep(SeatNeed::Nothing, NOW);
+    assert!(!second.waits());
+    second.keep(SeatNeed::Nothing, NOW);
+    // The datastore's own limit holds all the same.
+    large.ask("vc", &located(3), wish(Kind::Initial), NOW);
+    assert!(large.waits());
+    stuck.unmerged("vc", &located(1), Unmerged::No);
+    stuck.keep(SeatNeed::Nothing, NOW);
+    assert!(!large.waits());
+}
+
+/// After a restart nobody knew where it was, until it asked for a seat; and one that only closes its snapshot never asks.
+#[test]
+fn a_snapshot_that_is_open_since_before_a_restart_counts_before_anybody_enters() {
+    let fleet = fleet(Limits { datastore_snapshots: 3, ..Limits::default() });
+    let [closes, other] = ["closes", "other"].map(|name| join(&fleet, name));
+    fleet.change(|admission| admission.expect(closes.vm));
+    closes.keep(SeatNeed::Snapshots, NOW);
+    other.ask("vc", &located(2), wish(Kind::Initial), NOW);
+    assert!(matches!(fleet.why(&"other".into()), Some(Waiting::Returning { vms: 1 })), "where it lies is not known");
+    closes.holds("vc", &located(2), NOW);
+    closes.keep(SeatNeed::Snapshots, NOW);
+    let Some(Waiting::Limit(shortage)) = fleet.why(&"other".into()) else { panic!("it has entered") };
+    assert_eq!((shortage.in_use, shortage.max), (2, Some(3)));
+    closes.keep(SeatNeed::Nothing, NOW);
+    assert!(!other.waits());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The VM's task and its seat: asks for one where the VM is, and keeps an eye on the datastores while a snapshot is open.
 //!
-//! Where a VM is, is asked anew before each cycle, and again while it waits or has a snapshot open, as VMs are moved and datastores fill.
+//! Where a VM is, is asked anew before each cycle, and again while it waits or has a snapshot open, as VMs are moved and datastores fill. A
+//! VM whose snapshot is open since before a restart asks at once: the snapshot has to count before others enter, whatever the VM does next.
 
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use jiff::Timestamp;
 use crate::driver::fleet::{Located, Wish};
 use crate::driver::perform::locate;
 use crate::model::{Fault, FaultKind};
+use crate::policy::admission::Standing;
 use crate::policy::governor::{CloseNow, Unmerged};
-use crate::policy::vm::{Stage, Step};
+use crate::policy::vm::{Stage, Step, Vm};
 
 use super::VmTask;
 
@@ -19,6 +21,20 @@ use super::VmTask;
 const LOOK_WHILE_OPEN: Duration = Duration::from_secs(60);
 /// How often while it waits: several hundred VMs may.
 const LOOK_WHILE_WAITING: Duration = Duration::from_secs(300);
+
+/// A snapshot that is open since before this process, and is not counted anywhere yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unplaced {
+    NotAsked,
+    /// The source did not say where it is.
+    NotTold,
+}
+
+impl Unplaced {
+    pub fn of(vm: &Vm) -> Option<Unplaced> {
+        (vm.standing() == Standing::SnapshotOpen).then_some(Unplaced::NotAsked)
+    }
+}
 
 /// The look that is under way, if there is one.
 pub(super) async fn next(look: &mut Option<BoxFuture<'static, Result<Located, Fault>>>) -> Result<Located, Fault> {
@@ -35,8 +51,8 @@ pub(super) async fn next(look: &mut Option<BoxFuture<'static, Result<Located, Fa
 impl VmTask {
     /// When something that a seat was taken for is tried again, and nothing of a cycle is under way.
     pub(super) fn begins_again_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let tried = self.tries.waiting().filter(|(step, _)| step.needs_seat() && self.ledger.state().cycle.is_none());
-        tried.map(|(_, not_before)| not_before).filter(|not_before| *not_before > now).max()
+        let tried = self.tries.waiting(now).filter(|(step, _)| step.needs_seat() && self.ledger.state().cycle.is_none());
+        tried.map(|(_, not_before)| not_before).max()
     }
 
     /// Asks for a seat where the VM is now.
@@ -45,6 +61,7 @@ impl VmTask {
         let (kind, standing) = (vm.kind(), vm.standing());
         let wish = Wish { kind, standing, since: vm.due_since(self.gateway.settings.interval, now), disks_left: vm.disks_left() };
         self.member.ask(&vm.source, &located, wish, now);
+        self.unplaced = None;
         self.gateway.pace.meter.is_on(&located.placement.host);
         self.located = Some(located);
         self.asked = Some((kind, standing));
@@ -60,10 +77,11 @@ impl VmTask {
     }
 
     pub(super) fn keep_looking(&mut self) {
-        let every = match self.opened_at() {
-            Some(_) => LOOK_WHILE_OPEN,
-            None if self.member.waits() => LOOK_WHILE_WAITING,
-            None => return self.look = None,
+        let every = match (self.unplaced, self.opened_at()) {
+            (Some(Unplaced::NotAsked), _) => Duration::ZERO,
+            (Some(Unplaced::NotTold), _) | (None, Some(_)) => LOOK_WHILE_OPEN,
+            (None, None) if self.member.waits() => LOOK_WHILE_WAITING,
+            (None, None) => return self.look = None,
         };
         let Some(vm) = self.ledger.state().identity.clone().filter(|_| self.look.is_none()) else { return };
         let (clock, source) = (self.gateway.clock.clone(), self.gateway.source.clone());
@@ -78,10 +96,20 @@ impl VmTask {
             Ok(located) => located,
             Err(fault) => {
                 tracing::debug!(vm = %self.id, kind = %fault.kind, message = %fault.message, "it is not known where the VM is now");
+                if self.unplaced.is_some() {
+                    self.unplaced = Some(Unplaced::NotTold);
+                    self.member.returned();
+                }
                 return Ok(());
             }
         };
         let now = self.gateway.clock.now();
+        if self.unplaced.take().is_some() {
+            self.member.holds(&self.ledger.state().source, &located, now);
+            if self.trouble.is_some() {
+                self.member.returned();
+            }
+        }
         if self.member.waits() {
             self.wish(located, now);
             return Ok(());

@@ -32,8 +32,10 @@ pub(super) struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     Open,
-    /// One VM at a time.
-    One,
+    /// One VM at a time, beside so much that is in use there and that nobody can give back.
+    One {
+        beside: u32,
+    },
     Shut,
 }
 
@@ -73,9 +75,9 @@ impl Pool {
         match (self.gate, self.max) {
             (Gate::Shut, _) => false,
             (_, _) if taken == 0 => true,
-            (Gate::One, _) => false,
-            (Gate::Open, None) => true,
-            (Gate::Open, Some(max)) => taken.saturating_add(amount) <= max,
+            (Gate::One { beside }, _) if taken > beside => false,
+            (_, None) => true,
+            (_, Some(max)) => taken.saturating_add(amount) <= max,
         }
     }
 }

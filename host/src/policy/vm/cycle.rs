@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::commit::{Layer, Mode, PointRef, Sha};
 use crate::model::{Attempt, CycleNumber, DiskId, Epoch, Fault, ResyncReason, SnapshotDisk, SnapshotToken};
+use crate::policy::reaction::PAUSE_LONGEST;
+use crate::policy::set_back::is_waited_for;
 
 use super::facts::{CopyStats, Fact, OutOfOrder, Plan, Point, Salvage, Urgency};
 use super::{EndedDisk, Seat, Session, Step};
@@ -95,18 +97,18 @@ impl Disks {
         self.not_copied().next().is_none()
     }
 
-    /// All disks are planned at once; the first ones that are not copied yet are read, as many as there are places.
+    /// The first disks that are not copied yet are planned and read, as many as there are places: a plan reads as well, what the source
+    /// calls unchanged.
     fn next_steps(&self, seat: Seat) -> Vec<Step> {
         let places = match seat {
             Seat::None => 0,
             Seat::Held { disks } => disks,
         };
-        let step = |(index, (disk, copying)): (usize, (&DiskId, &Copying))| match copying.plan {
-            None => Some(Step::PlanDisk { disk: disk.clone() }),
-            Some(_) if index < places => Some(Step::CopyDisk { disk: disk.clone() }),
-            Some(_) => None,
+        let step = |(disk, copying): (&DiskId, &Copying)| match copying.plan {
+            None => Step::PlanDisk { disk: disk.clone() },
+            Some(_) => Step::CopyDisk { disk: disk.clone() },
         };
-        self.not_copied().enumerate().filter_map(step).collect()
+        self.not_copied().take(places).map(step).collect()
     }
 
     pub fn not_copied(&self) -> impl Iterator<Item = (&DiskId, &Copying)> {
@@ -161,7 +163,9 @@ impl Cycle {
     /// What to do now, for as long as the cycle is under way.
     pub(super) fn next_steps(&self, now: Timestamp, session: Session, seat: Seat) -> Vec<Step> {
         match &self.stage {
-            Stage::PoweringOff { not_before: Some(until) } | Stage::NeedsSnapshot { not_before: Some(until) } if *until > now => {
+            Stage::PoweringOff { not_before: Some(until) } | Stage::NeedsSnapshot { not_before: Some(until) }
+                if is_waited_for(*until, now, PAUSE_LONGEST) =>
+            {
                 vec![Step::Wait { until: Some(*until) }]
             }
             Stage::NeedsSnapshot { .. } if !session.swept => vec![Step::Sweep],

@@ -96,7 +96,7 @@ impl Vm {
         let since = match &self.cycle {
             Some(cycle) => cycle.began_at,
             None if self.demand.is_some() => now,
-            None => self.due(interval).filter(|due| *due > Timestamp::MIN).unwrap_or(now),
+            None => self.due(interval, now).filter(|due| *due > Timestamp::MIN).unwrap_or(now),
         };
         since.min(now)
     }

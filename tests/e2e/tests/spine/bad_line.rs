@@ -1,10 +1,8 @@
 //! One call to the store in ten fails, in every way in which calls fail: all VMs complete, and nothing that a commit names is missing.
 
 use e2e::agent::{row, text};
-use e2e::bad_line::{BadLine, Way};
+use e2e::bad_line::{BadLine, Way, started};
 use e2e::claims::{disk_id, outcome};
-use e2e::setup::secret_file;
-use e2e::site::s3_sink;
 use e2e::{Agent, MIB, Setup, Site, parts};
 use lab::Workload;
 use lab::vcenter::{DiskSpec, VmSpec};
@@ -17,22 +15,14 @@ fn names(count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_fails_one_call_in_ten_in_every_way_costs_time_and_nothing_else() {
-    // It is the long form until it has been seen to pass.
-    if !e2e::parts::long() {
-        return;
-    }
     let names = names(if parts::long() { 12 } else { 4 });
     let disks = || vec![DiskSpec::with_files(12 * MIB, 5_000_000), DiskSpec::with_files(8 * MIB, 1_000_000)];
     let site = Site::with(names.iter().map(|name| VmSpec::new(name, disks())).collect()).await;
     let line = BadLine::start(site.folder(), &site.lab.s3().plain_url(), 1974).await;
     let vms: Vec<&str> = names.iter().map(String::as_str).collect();
     let straight = site.setup(&vms);
-    let s3 = site.lab.s3();
-    let secret_key = secret_file(&site.folder().join("s3.secret-key"), s3.secret_key());
-    let trust = format!("trust = {{ ca-file = {:?} }}", line.ca_file);
-    let setup = Setup { sink: s3_sink(&line.url, s3.bucket(), s3.access_key(), &secret_key, &trust), ..straight.beside("bad-line") };
+    let setup = line.setup(&site, &vms);
 
-    // An agent asks the store at its start as well, and may not get through: whoever keeps it running starts it again.
     let agent = started(&setup).await;
     for name in &names {
         agent.settled(name, 2).await;
@@ -90,20 +80,4 @@ async fn a_store_that_fails_one_call_in_ten_in_every_way_costs_time_and_nothing_
             }
         }
     }
-}
-
-async fn started(setup: &Setup) -> Agent {
-    for _ in 0..5 {
-        let mut agent = Agent::spawn(setup);
-        for _ in 0..200 {
-            if agent.has_ended() {
-                break;
-            }
-            if setup.run(&["status", "--json"]).code == 0 {
-                return agent;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        }
-    }
-    panic!("the agent did not start in five tries");
 }

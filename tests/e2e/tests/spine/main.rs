@@ -13,6 +13,7 @@ mod kills;
 mod lost;
 mod matrix;
 mod network;
+mod orphans;
 mod outlook;
 mod peers;
 mod plugins;
