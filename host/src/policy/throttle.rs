@@ -23,6 +23,9 @@ use std::time::Duration;
 pub const BURST: Duration = Duration::from_millis(50);
 /// A burst in so many instalments: whoever serves may be late by the others.
 const INSTALMENTS: u64 = 5;
+/// An instalment goes out in at most so many pieces, one for each request that waits for it. If each had a whole one, a turn among many
+/// would take longer than the burst of somebody who is slower than the others, and he would lose what his bucket cannot hold.
+const PIECES_MAX: usize = 64;
 const NANOSECONDS: u128 = 1_000_000_000;
 
 /// Bytes in a second; never none.
@@ -218,6 +221,21 @@ impl Bucket {
     }
 }
 
+/// A bucket between a leaf and the root.
+#[derive(Clone, Copy)]
+struct Above {
+    depth: usize,
+    bucket: Bucket,
+    /// How many want something out of it.
+    pieces: u64,
+}
+
+impl Above {
+    fn piece(&self) -> u64 {
+        (self.bucket.rate.instalment() / self.pieces).max(1)
+    }
+}
+
 /// Why nothing goes through a branch just now.
 enum Stop {
     Idle,
@@ -274,14 +292,14 @@ impl Branch {
         found
     }
 
-    /// One instalment. `above`: the buckets that it is taken from as well, with their depths.
-    fn serve(&mut self, depth: usize, above: &mut Vec<(usize, Bucket)>, now: Duration) -> Result<Grant, Stop> {
+    /// One piece of an instalment. `above`: the buckets that it is taken from as well.
+    fn serve(&mut self, depth: usize, above: &mut Vec<Above>, now: Duration) -> Result<Grant, Stop> {
         if self.waiting == 0 {
             return Err(Stop::Idle);
         }
         if let Some(bucket) = &mut self.bucket {
             bucket.fill(now);
-            above.push((depth, *bucket));
+            above.push(Above { depth, bucket: *bucket, pieces: self.waiting.min(PIECES_MAX) as u64 });
         }
         let result = match self.requests.is_empty() {
             true => self.serve_child(depth, above, now),
@@ -298,10 +316,13 @@ impl Branch {
         Ok(grant)
     }
 
-    fn serve_request(&mut self, above: &[(usize, Bucket)]) -> Result<Grant, Stop> {
+    fn serve_request(&mut self, above: &[Above]) -> Result<Grant, Stop> {
         let Some(request) = self.requests.front_mut() else { return Err(Stop::Idle) };
-        let bytes = above.iter().map(|(_, bucket)| bucket.rate.instalment()).fold(request.left, u64::min);
-        let short = above.iter().filter_map(|(depth, bucket)| Some((*depth, bucket.wait(bytes)?)));
+        let bytes = above.iter().map(Above::piece).fold(request.left, u64::min);
+        // Where a piece is lacking, whoever serves comes again for an instalment.
+        let instalment = above.iter().map(|above| above.bucket.rate.instalment()).fold(request.left, u64::min);
+        let lacking = above.iter().filter(|above| above.bucket.wait(bytes).is_some());
+        let short = lacking.filter_map(|above| Some((above.depth, above.bucket.wait(instalment)?)));
         if let Some((depth, wait)) = short.reduce(|(_, one), (depth, other)| (depth, one.max(other))) {
             return Err(Stop::Short { depth, wait });
         }
@@ -313,7 +334,7 @@ impl Branch {
         Ok(grant)
     }
 
-    fn serve_child(&mut self, depth: usize, above: &mut Vec<(usize, Bucket)>, now: Duration) -> Result<Grant, Stop> {
+    fn serve_child(&mut self, depth: usize, above: &mut Vec<Above>, now: Duration) -> Result<Grant, Stop> {
         let mut wanting: Vec<&mut Branch> = self.children.values_mut().filter(|child| child.waiting > 0).collect();
         wanting.sort_by_key(|child| child.served);
         let mut shortest: Option<Duration> = None;

@@ -291,3 +291,15 @@ fn without_rates_everything_goes_at_once_and_a_withdrawn_request_holds_nobody() 
     });
     assert!(done.is_some_and(|tenths| tenths < 110), "{done:?}");
 }
+
+/// Its bucket holds 50 ms, and a turn of all eight took 80: a tenth of its rate ran over.
+#[test]
+fn who_is_slower_than_the_others_does_not_lose_his_part_while_they_have_their_turns() {
+    let slow = lane(0, 0, 0).swap_remove(2);
+    let mut all = Rates::default();
+    all.named.extend([(Node::Appliance, mbit(191)), (slow.clone(), mbit(16))]);
+    let mut play = Play::new(all, everybody(2, 2, 2, &[100_000_000]), vec![Duration::ZERO, Duration::from_micros(18_377)]);
+    play.until(12 * SECOND);
+    let passed = play.passed.bytes(&slow, 2 * SECOND, 12 * SECOND);
+    assert!((19_000_000..=21_000_000).contains(&passed), "{passed} of 20000000 bytes");
+}
