@@ -78,7 +78,7 @@ impl Run {
         self.site.lab.s3().set_knobs(|knobs| (knobs.rot_puts, knobs.only_paths_with) = (1, Some("/seg-".to_owned())));
         self.first_points().await;
 
-        let refused = TaskFault { method: "CreateSnapshot_Task".to_owned(), fault: "TooManySnapshotLevels".to_owned() };
+        let refused = TaskFault { method: "CreateSnapshot_Task".to_owned(), fault: "NoDiskSpace".to_owned() };
         self.site.lab.vcenter().set_knobs(|knobs| knobs.task_faults = vec![refused]);
         self.guest_writes(1).await;
         self.another_point().await;
